@@ -1,0 +1,104 @@
+"""Write docs/api/*.md: every public name of gradtx, on the page of the package it comes from.
+
+The pages are made, not kept, so that none can lack a name. `make docs` runs this first.
+"""
+
+import importlib
+import inspect
+import pkgutil
+from pathlib import Path
+
+import gradtx
+
+OUT = Path(__file__).parent / "api"
+
+# Private package -> (page, title, what its names have in common). Their names are gradtx.NAME.
+PRIVATE = {
+    "_optimizers": ("optimizers", "Optimizers", "Named optimizers. Each is one chain of parts."),
+    "_moments": ("moments", "Moments and scaling", "Rules that keep running moments."),
+    "_parts": ("parts", "Small parts", "Rules of one line."),
+    "_matrix": ("matrix", "Matrix rules", "Preconditioners that see whole matrices."),
+    "_wrap": ("wrappers", "Wrappers", "Transformations of transformations."),
+    "_guard": ("guards", "Guards", "What keeps one bad step from spoiling the state."),
+    "_compress": ("compression", "Compression", "State in few bits."),
+    "_core": ("core", "Core", "The one type, chains, and what describes a transformation."),
+}
+
+# Public package -> title. Their names are gradtx.PACKAGE.NAME; an introduction is its docstring.
+PUBLIC = {
+    "schedules": "Schedules",
+    "losses": "Losses",
+    "projections": "Projections",
+    "tree": "Trees",
+    "linesearch": "Line searches",
+    "curvature": "Curvature",
+    "sharding": "Many devices",
+    "monitor": "Monitors",
+    "plot": "Pictures",
+    "testing": "Testing your own",
+    "interop": "Other libraries",
+}
+
+
+def home(thing: object) -> str:
+    """Return the package of gradtx in which a public thing is written."""
+    module = getattr(inspect.unwrap(thing) if callable(thing) else thing, "__module__", "")
+    parts = module.split(".")
+    return parts[1] if parts[0] == "gradtx" and len(parts) > 1 else "_core"
+
+
+def page(title: str, introduction: str, names: list[str]) -> str:
+    """Return the text of one page."""
+    blocks = "\n\n".join(f"::: {name}" for name in names)
+    return f"# {title}\n\n{introduction}\n\n{blocks}\n"
+
+
+def members(package: str) -> list[str]:
+    """Return the dotted names that a public package offers, those of its modules included.
+
+    The modules of `gradtx.interop` import their partners, so they are named, not imported.
+    """
+    module = importlib.import_module(f"gradtx.{package}")
+    names = [f"gradtx.{package}.{name}" for name in getattr(module, "__all__", ())]
+    if not names and hasattr(module, "__path__"):
+        names = [
+            f"gradtx.{package}.{info.name}"
+            for info in pkgutil.iter_modules(module.__path__)
+            if not info.name.startswith("_")
+        ]
+    return names
+
+
+def pages() -> dict[str, str]:
+    """Return file name -> text for all pages."""
+    found: dict[str, list[str]] = {package: [] for package in PRIVATE}
+    for name in gradtx.__all__:
+        thing = getattr(gradtx, name)
+        if name.startswith("_") or inspect.ismodule(thing):
+            continue
+        package = home(thing)
+        if package not in PRIVATE:
+            package = "_core"
+        found[package].append(f"gradtx.{name}")
+    texts = {}
+    for package, (stem, title, introduction) in PRIVATE.items():
+        texts[stem] = page(title, introduction, found[package])
+    for package, title in PUBLIC.items():
+        introduction = inspect.getdoc(importlib.import_module(f"gradtx.{package}")) or ""
+        texts[package] = page(title, introduction, members(package))
+    return texts
+
+
+def main() -> None:
+    """Write the pages that changed."""
+    OUT.mkdir(exist_ok=True)
+    texts = pages()
+    for old in OUT.glob("*.md"):
+        if old.stem not in texts:
+            old.unlink()
+    for stem, text in texts.items():
+        (OUT / f"{stem}.md").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,22 @@
+"""Show the sections that only gradtx's docstrings have: Shapes, Units, Source, Differs."""
+
+import re
+
+import griffe
+
+OWN = re.compile(r"^(Shapes|Units|Source|Differs): (.*(?:\n[ ]{4}.*)*)", re.MULTILINE)
+
+
+def as_paragraph(match: re.Match) -> str:
+    """Write a section with text on its first line as a paragraph with a bold name."""
+    text = " ".join(line.strip() for line in match[2].splitlines())
+    return f"\n**{match[1]}:** {text}\n"
+
+
+class OwnSections(griffe.Extension):
+    """Rewrite docstrings before they are parsed as Google style."""
+
+    def on_instance(self, *, obj: griffe.Object, **_: object) -> None:
+        """Rewrite one object's docstring."""
+        if not obj.is_alias and obj.docstring:
+            obj.docstring.value = OWN.sub(as_paragraph, obj.docstring.value)

@@ -1,0 +1,164 @@
+"""What a constructor's arguments may be: annotations that are read and checked at run time."""
+
+import dataclasses
+import difflib
+import inspect
+import math
+import numbers
+import types
+import typing
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import jax
+import numpy as np
+
+Numeric = float | jax.Array | np.ndarray
+Schedule = Callable[[Any], Any]
+ScalarOrSchedule = float | jax.Array | np.ndarray | Schedule
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """The numbers an argument may take. Ends belong to it unless they are declared open."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    open_low: bool = False
+    open_high: bool = False
+    integer: bool = False
+    infinite: bool = False  # whether inf itself is a sensible value ("never")
+
+    def __contains__(self, x: float) -> bool:
+        above = x > self.low if self.open_low else x >= self.low
+        below = x < self.high if self.open_high else x <= self.high
+        return above and below and (self.infinite or math.isfinite(x))
+
+    def __str__(self) -> str:
+        kind = "an integer" if self.integer else "a finite number" * (not self.infinite)
+        left = "(" if self.open_low or math.isinf(self.low) else "["
+        closed = not (self.open_high or (math.isinf(self.high) and not self.infinite))
+        right = "]" if closed else ")"
+        return f"{kind or 'a number'} in {left}{self.low:g}, {self.high:g}{right}"
+
+
+Real = Annotated[Numeric, Interval()]
+Decay = Annotated[Numeric, Interval(0.0, 1.0, open_high=True)]
+Fraction = Annotated[Numeric, Interval(0.0, 1.0)]
+NonNegative = Annotated[Numeric, Interval(0.0)]
+Positive = Annotated[Numeric, Interval(0.0, open_low=True)]
+Threshold = Annotated[Numeric, Interval(0.0, infinite=True)]
+RealOrSchedule = Annotated[ScalarOrSchedule, Interval()]
+NonNegativeOrSchedule = Annotated[ScalarOrSchedule, Interval(0.0)]
+PositiveInt = Annotated[int, Interval(1, integer=True)]
+NonNegativeInt = Annotated[int, Interval(0, integer=True)]
+LearningRate = NonNegativeOrSchedule
+DType = Annotated[Any, "dtype"]
+
+
+def is_function(x) -> bool:
+    """Whether x is a function to call. A module or other pytree with `__call__` is data."""
+    if isinstance(x, type) or not callable(x):
+        return False
+    return len(leaves := jax.tree.leaves(x)) == 1 and leaves[0] is x
+
+
+def concrete_number(value) -> float | None:
+    """The value as a Python float, or None if it is traced, an array with axes or no number."""
+    if isinstance(value, (bool, np.bool_)):
+        return None
+    if isinstance(value, numbers.Real):
+        return float(value)
+    if isinstance(value, (np.ndarray, np.generic, jax.Array)) and np.ndim(value) == 0:
+        if isinstance(value, jax.core.Tracer) or not np.issubdtype(_np_dtype(value), np.number):
+            return None
+        return float(value)
+    return None
+
+
+def _np_dtype(value) -> np.dtype:
+    # bfloat16 and the float8 family are no np.number; seen as float32 they are.
+    name = str(value.dtype)
+    return np.dtype(np.float32) if "float" in name else np.dtype(name)
+
+
+def check_arguments(name: str, annotations: dict[str, Any], arguments: dict[str, Any]) -> None:
+    """Raise a ValueError or TypeError naming the first argument outside what it may be."""
+    for argument, value in arguments.items():
+        annotation = annotations.get(argument)
+        if annotation is not None:
+            _check(f"{name}: `{argument}`", annotation, value)
+
+
+def _check(label: str, annotation, value) -> None:
+    optional = False
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        members = typing.get_args(annotation)
+        optional = type(None) in members
+        rest = [m for m in members if m is not type(None)]
+        if not optional or len(rest) != 1:
+            return
+        annotation = rest[0]
+    if value is None and optional:
+        return
+    if annotation is bool:
+        if not isinstance(value, (bool, np.bool_)):
+            raise TypeError(f"{label} must be True or False, but is {value!r}.")
+        return
+    if typing.get_origin(annotation) is Annotated:
+        base, *marks = typing.get_args(annotation)
+        for mark in marks:
+            if isinstance(mark, Interval):
+                _check_interval(label, base, mark, value)
+            elif mark == "dtype" and value is not None:
+                _check_dtype(label, value)
+
+
+def _check_interval(label: str, base, interval: Interval, value) -> None:
+    takes_schedule = Schedule in typing.get_args(base)
+    if is_function(value):
+        if not takes_schedule:
+            raise TypeError(f"{label} must be {interval}, but is a function ({value!r}).")
+        return
+    if isinstance(value, jax.core.Tracer):
+        return
+    number = concrete_number(value)
+    if number is None:
+        hint = ", or a schedule" if takes_schedule else ""
+        raise TypeError(f"{label} must be {interval}{hint}, but is {_short(value)}.")
+    if interval.integer and number != int(number):
+        raise TypeError(f"{label} must be {interval}, but is {value!r}.")
+    if number not in interval:
+        raise ValueError(f"{label} must be {interval}, but is {_short(value)}.")
+
+
+def _check_dtype(label: str, value) -> None:
+    try:
+        jax.numpy.dtype(value)
+    except TypeError:
+        raise TypeError(f"{label} must be a dtype such as 'bfloat16', but is {value!r}.") from None
+
+
+def _short(value) -> str:
+    if isinstance(value, (jax.Array, np.ndarray)) and np.ndim(value):
+        return f"an array of shape {np.shape(value)}"
+    if isinstance(value, (jax.Array, np.generic)):
+        return str(value)
+    text = repr(value)
+    return text if len(text) < 80 else text[:77] + "..."
+
+
+def bind(name: str, signature: inspect.Signature, args: tuple, kwargs: dict):
+    """Bind a call's arguments; an unknown name raises with the names that look like it."""
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+    named = [p.name for p in signature.parameters.values() if p.kind is not p.VAR_POSITIONAL]
+    for given in kwargs:
+        if given not in named and not takes_any:
+            close = difflib.get_close_matches(given, named, n=1, cutoff=0.5)
+            hint = f" Did you mean `{close[0]}`?" if close else ""
+            takes = ", ".join(f"`{n}`" for n in named) or "nothing"
+            raise TypeError(f"{name}: no argument is called `{given}`.{hint} It takes {takes}.")
+    try:
+        return signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"{name}: {error}; its signature is {name}{signature}.") from None

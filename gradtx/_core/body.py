@@ -1,0 +1,336 @@
+"""Bodies: what stands behind the `init` and `update` of a transformation.
+
+A body is a lifted rule, a sequence, branches that are merged, or a pair of functions from
+elsewhere. Its plan flattens it to stages: runs of rules that fuse, and bodies that work on the
+whole tree.
+"""
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from . import leaves
+from .flow import Flow
+from .fuse import Part
+from .rule import Rule
+from .stage import FusedStage
+
+
+class Body:
+    """One of the things a transformation can be. Its state occupies `width` slots."""
+
+    name: str
+    width = 1
+
+    def parts(self) -> Iterator[tuple[str, Any]]:
+        """(label, transformation) of what it is made of, for printing."""
+        return iter(())
+
+    def flatten_state(self, state: Any) -> list:
+        """The state as one entry per slot."""
+        return [state]
+
+    def unflatten_state(self, slots: list) -> Any:
+        """The inverse of `flatten_state`."""
+        (state,) = slots
+        return state
+
+    def emit(self, plan: "Plan") -> None:
+        """Append to a plan what the body does."""
+        plan.whole_tree(self)
+
+    def init(self, params: Any) -> Any:
+        """The state at the start. Only for bodies that work on the whole tree."""
+        raise NotImplementedError
+
+    def update(self, flow: Flow, state: Any) -> Any:
+        """Change `flow.leaves`, return the new state. Only for whole-tree bodies."""
+        raise NotImplementedError
+
+    @functools.cached_property
+    def plan(self) -> "Plan":
+        """The body as stages, made once."""
+        plan = Plan()
+        self.emit(plan)
+        plan.close()
+        return plan
+
+
+class Plan:
+    """A body as a list of stages."""
+
+    def __init__(self):
+        self.stages: list[FusedStage | Body] = []
+        self._ops: list = []
+        self._rules: list[Lifted] = []
+
+    @property
+    def leafwise(self) -> FusedStage | None:
+        """The one stage it is made of, if it needs no whole-tree number; else None."""
+        if not self.stages:
+            return FusedStage((), ())
+        stage = self.stages[0]
+        fuses = len(self.stages) == 1 and isinstance(stage, FusedStage) and len(stage.runs) == 1
+        return stage if fuses else None  # type: ignore[return-value]
+
+    def rule(self, lifted: "Lifted") -> None:
+        """Append a rule."""
+        self._ops.append(("rule", len(self._rules)))
+        self._rules.append(lifted)
+
+    def merge(self, function: Callable, branches: list[FusedStage]) -> None:
+        """Append leafwise branches and their merge."""
+        ops = []
+        for branch in branches:
+            ops.append(_shifted(branch.ops, len(self._rules)))
+            self._rules += branch.rules
+        self._ops.append(("merge", function, tuple(ops)))
+
+    def whole_tree(self, body: Body) -> None:
+        """Append a body that works on the whole tree."""
+        self.close()
+        self.stages.append(body)
+
+    def close(self) -> None:
+        """End the run of fusing rules."""
+        if self._ops:
+            self.stages.append(FusedStage(tuple(self._ops), tuple(self._rules)))
+        self._ops, self._rules = [], []
+
+
+def _shifted(ops: tuple, by: int) -> tuple:
+    return tuple(
+        ("merge", op[1], tuple(_shifted(branch, by) for branch in op[2]))
+        if op[0] == "merge"
+        else (op[0], op[1] + by)
+        for op in ops
+    )
+
+
+def start(body: Body, params: Any) -> Any:
+    """The state of a body for these parameters."""
+    slots: list = []
+    for stage in body.plan.stages:
+        slots += stage.init(params) if isinstance(stage, FusedStage) else [stage.init(params)]
+    return body.unflatten_state(slots)
+
+
+def run(body: Body, flow: Flow, state: Any, outermost: bool = False) -> Any:
+    """Send a flow through a body; returns the new state.
+
+    Args:
+        body: The body.
+        flow: The updates; its leaves are changed.
+        state: The state of the body.
+        outermost: Whether the updates leave gradtx behind it, in their gradients' dtypes.
+    """
+    slots, at, new = body.flatten_state(state), 0, []
+    stages = body.plan.stages
+    for number, stage in enumerate(stages):
+        flow.casting = outermost and number == len(stages) - 1
+        if isinstance(stage, FusedStage):
+            width = len(stage.rules)
+            new += stage.update(flow, slots[at : at + width])
+        else:
+            width = 1
+            new.append(stage.update(flow, slots[at]))
+        at += width
+    return body.unflatten_state(new)
+
+
+@dataclasses.dataclass(eq=False)
+class Lifted(Body):
+    """A rule with its hyperparameters.
+
+    Attributes:
+        name: The constructor's name.
+        rule: The rule.
+        numbers: Numeric hyperparameters: numbers, traced values, schedules, decays.
+        static: Everything else that the rule is told, hashable.
+        dtypes: Storage dtype by field, None for that of the arithmetic.
+        where: The leaves it applies to: None for all, a tree of booleans (or a prefix of it),
+            or a function from the parameters to one.
+        start: Start values of whole-tree fields that do not start at zero.
+    """
+
+    name: str
+    rule: Rule
+    numbers: dict[str, Any]
+    static: dict[str, Any]
+    dtypes: dict[str, Any]
+    where: Any = None
+    start: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def emit(self, plan: Plan) -> None:
+        plan.rule(self)
+
+    @functools.cached_property
+    def part(self) -> Part:
+        """What fusion needs to know of it."""
+        dtypes = tuple((k, np.dtype(v)) for k, v in self.dtypes.items() if v is not None)
+        return Part(self.name, self.rule, tuple(self.static.items()), dtypes)
+
+
+class _Composite(Body):
+    """A body made of other transformations, its state a tuple of theirs or a dict by name."""
+
+    name: str
+    children: tuple[Any, ...]
+    names = None
+
+    @functools.cached_property
+    def bodies(self) -> tuple[Body, ...]:
+        """The bodies of the children."""
+        return tuple(child.update.body for child in self.children)
+
+    def parts(self) -> Iterator[tuple[str, Any]]:
+        labels = self.names or ("",) * len(self.children)
+        return iter(zip(labels, self.children, strict=True))
+
+    def states_of(self, state: Any) -> list:
+        """The children's states in order, or an error if the state is not of this body."""
+        names = self.names
+        if names is None and type(state) is tuple and len(state) == len(self.children):
+            return list(state)
+        if names is not None and isinstance(state, dict) and set(state) == set(names):
+            return [state[name] for name in names]
+        expected = f"a tuple of {len(self.children)} states"
+        if names is not None:
+            expected = f"a dict with the keys {list(names)}"
+        raise ValueError(
+            f"{self.name}: its state must be {expected}, but is {_describe_state(state)}. "
+            "Was the state made by init() of another optimizer?"
+        )
+
+    def flatten_state(self, state: Any) -> list:
+        states = self.states_of(state)
+        return [
+            x
+            for body, s in zip(self.bodies, states, strict=True)
+            for x in body.flatten_state(s)
+        ]
+
+    def unflatten_state(self, slots: list) -> Any:
+        states, at = [], 0
+        for body in self.bodies:
+            states.append(body.unflatten_state(slots[at : at + body.width]))
+            at += body.width
+        return tuple(states) if self.names is None else dict(zip(self.names, states, strict=True))
+
+
+def _describe_state(state: Any) -> str:
+    if isinstance(state, dict):
+        return f"a dict with the keys {list(state)}"
+    if type(state) is tuple:
+        return f"a tuple of {len(state)}: ({', '.join(type(s).__name__ for s in state)})"
+    return f"a {type(state).__name__}"
+
+
+@dataclasses.dataclass(eq=False)
+class Sequence(_Composite):
+    """Transformations one after the other; with `names` the state is a dict."""
+
+    name: str
+    children: tuple[Any, ...]
+    names: tuple[str, ...] | None = None
+
+    @functools.cached_property
+    def width(self) -> int:  # type: ignore[override]
+        return sum(body.width for body in self.bodies)
+
+    def emit(self, plan: Plan) -> None:
+        for body in self.bodies:
+            body.emit(plan)
+
+
+@dataclasses.dataclass(eq=False)
+class Branches(_Composite):
+    """Several transformations of the same updates, merged array by array."""
+
+    name: str
+    children: tuple[Any, ...]
+    merge: Callable
+
+    @functools.cached_property
+    def fused(self) -> list[FusedStage] | None:
+        """The branches if all of them are leafwise, so that the merge fuses too; else None."""
+        stages = [body.plan.leafwise for body in self.bodies]
+        return None if None in stages else stages  # type: ignore[return-value]
+
+    @functools.cached_property
+    def width(self) -> int:  # type: ignore[override]
+        return 1 if self.fused is None else sum(body.width for body in self.bodies)
+
+    def flatten_state(self, state: Any) -> list:
+        return [state] if self.fused is None else super().flatten_state(state)
+
+    def unflatten_state(self, slots: list) -> Any:
+        return slots[0] if self.fused is None else super().unflatten_state(slots)
+
+    def emit(self, plan: Plan) -> None:
+        if self.fused is None:
+            plan.whole_tree(self)
+        else:
+            plan.merge(self.merge, self.fused)
+
+    def init(self, params: Any) -> Any:
+        return tuple(start(body, params) for body in self.bodies)
+
+    def update(self, flow: Flow, state: Any) -> Any:
+        results, states = [], []
+        for body, child_state in zip(self.bodies, self.states_of(state), strict=True):
+            branch = flow.branch()
+            states.append(run(body, branch, child_state))
+            results.append(branch.leaves)
+        flow.leaves = [
+            self.merge(*arrays) if on else arrays[0]
+            for on, *arrays in zip(flow.trainable, *results, strict=True)
+        ]
+        return tuple(states)
+
+
+@dataclasses.dataclass(eq=False)
+class Foreign(Body):
+    """A pair of functions that gradtx knows nothing of, for example from Optax."""
+
+    pair: Any
+    name: str = "a pair of functions"
+
+    @functools.cached_property
+    def accepts(self) -> Callable[[dict], dict]:
+        """What of the extra arguments the pair's update takes, read off its signature."""
+        return accepted_extras(self.pair[1])
+
+    def init(self, params: Any) -> Any:
+        return self.pair[0](params)
+
+    def update(self, flow: Flow, state: Any) -> Any:
+        extra = self.accepts(flow.extra)
+        updates, state = self.pair[1](flow.as_given(), state, flow.params_tree, **extra)
+        flow.leaves = leaves.align(
+            flow.treedef,
+            updates,
+            owner="chain",
+            what=f"the updates that {self.name} returned",
+            reference=flow.tree,
+            reference_name="the updates given to it",
+        )
+        return state
+
+
+def accepted_extras(update: Callable) -> Callable[[dict], dict]:
+    """A function that keeps those extra arguments which `update` takes."""
+    try:
+        parameters = list(inspect.signature(update).parameters.values())
+    except ValueError:  # some builtins have no signature
+        return lambda extra: {}
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return lambda extra: extra
+    names = {p.name for p in parameters[3:]} | {
+        p.name for p in parameters if p.kind is p.KEYWORD_ONLY
+    }
+    return lambda extra: {k: v for k, v in extra.items() if k in names}

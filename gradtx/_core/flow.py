@@ -1,0 +1,127 @@
+"""The updates on their way through a transformation."""
+
+import difflib
+import functools
+import zlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from . import leaves
+from .arguments import is_function
+
+
+def as_array(leaf: Any) -> Any:
+    """A Python number as an array; arrays as they are."""
+    return leaf if hasattr(leaf, "dtype") else jnp.asarray(leaf)
+
+
+class Flow:
+    """The updates as a list of leaves, aligned with parameters and states.
+
+    Attributes:
+        owner: Name of the outermost transformation, for messages.
+        tree: The updates as they were given.
+        params_tree: The parameters as they were given, or None.
+        extra: The extra arguments by name.
+        treedef: Structure of `tree`, in which `None` counts as a leaf.
+        leaves: The updates; the stages change this list.
+        params: The parameters in the order of `leaves`, or None.
+        trainable: For each leaf whether it is an array of numbers to be updated. Everything
+            else (None, integers, float0, keys, functions) passes through untouched.
+        dtypes: For each leaf the dtype in which its gradient came.
+        casting: Whether the stage now running is the last of the outermost transformation, so
+            that its updates must have those dtypes again.
+    """
+
+    def __init__(self, owner: str, updates: Any, params: Any, extra: dict):
+        self.owner, self.tree, self.params_tree, self.extra = owner, updates, params, extra
+        given, self.treedef = leaves.flatten(updates)
+        self.params = None
+        if params is not None:
+            self.params = leaves.align(
+                self.treedef,
+                params,
+                owner=owner,
+                what="the parameters",
+                reference=updates,
+                reference_name="the updates",
+            )
+        self.trainable = [leaves.is_inexact(g) for g in given]
+        leaves.check_gradients(owner, given, self.params, updates)
+        self.leaves = [as_array(g) if on else g for g, on in zip(given, self.trainable, strict=True)]
+        self.dtypes = [
+            g.dtype if on else None for g, on in zip(self.leaves, self.trainable, strict=True)
+        ]
+        self.casting = False
+
+    @functools.cached_property
+    def leaf_ids(self) -> list[np.uint32]:
+        """A number per leaf that depends on its path alone."""
+        return [np.uint32(zlib.crc32(path.encode())) for path in leaves.path_names(self.tree)]
+
+    def out_dtype(self, index: int) -> Any:
+        """The dtype the running stage must return, or None for that of its arithmetic."""
+        return self.dtypes[index] if self.casting else None
+
+    def column(self, tree: Any, owner: str, field: str) -> list:
+        """A per-parameter state field as a list over the leaves."""
+        return leaves.align(
+            self.treedef,
+            tree,
+            owner=owner,
+            what=f"the state field `{field}`",
+            reference=self.tree,
+            reference_name="the updates",
+        )
+
+    def branch(self) -> "Flow":
+        """A flow of the same updates that goes its own way."""
+        other = object.__new__(Flow)
+        other.__dict__.update(self.__dict__)
+        other.leaves, other.casting = list(self.leaves), False
+        return other
+
+    def as_given(self) -> Any:
+        """The updates as a tree, in the dtypes in which the gradients came."""
+        return self.treedef.unflatten(
+            [
+                g if d is None or g.dtype == d else g.astype(d)
+                for g, d in zip(self.leaves, self.dtypes, strict=True)
+            ]
+        )
+
+    def needed_extra(self, owner: str, name: str) -> jax.Array:
+        """An extra argument that a rule cannot do without, as an array."""
+        if name in self.extra:
+            return jnp.asarray(self.extra[name])
+        close = difflib.get_close_matches(name, self.extra, n=1, cutoff=0.4)
+        hint = f" `{close[0]}` was given: is that it?" if close else ""
+        raise TypeError(
+            f"{owner} needs the extra argument `{name}`: call update(updates, state, params, "
+            f"{name}=...).{hint}"
+        )
+
+    def mask(self, owner: str, mask: Any) -> list[bool]:
+        """A mask, given as a tree of booleans, a prefix of it or a function, over the leaves."""
+        tree = self.tree if self.params_tree is None else self.params_tree
+        if is_function(mask):
+            mask = mask(tree)
+        try:
+            spread = jax.tree_util.tree_broadcast(mask, tree, is_leaf=lambda x: x is None)
+            flags = self.treedef.flatten_up_to(spread)
+        except ValueError as error:
+            raise ValueError(
+                f"{owner}: the mask must be a tree of booleans with the structure of the "
+                f"parameters or of the top of it; its leaves are {leaves.path_names(mask)}, "
+                f"those of the parameters {leaves.path_names(tree)}."
+            ) from error
+        for index, flag in enumerate(flags):
+            if self.trainable[index] and not isinstance(flag, (bool, np.bool_)):
+                raise TypeError(
+                    f"{owner}: the mask at {leaves.path_names(tree)[index]} must be True or "
+                    f"False, but is {leaves.describe_leaf(flag)}."
+                )
+        return [on and bool(flag) for on, flag in zip(self.trainable, flags, strict=True)]

@@ -1,0 +1,116 @@
+"""Trees as aligned lists of leaves, and the messages when they do not line up."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def _is_none(x) -> bool:
+    return x is None
+
+
+def flatten(tree):
+    """Leaves and structure of a tree in which `None` counts as a leaf."""
+    return jax.tree.flatten(tree, is_leaf=_is_none)
+
+
+@functools.lru_cache(maxsize=256)
+def _inexact_dtype(dtype) -> bool:
+    return jnp.issubdtype(dtype, jnp.inexact)
+
+
+def is_inexact(leaf) -> bool:
+    """Whether a leaf can be trained: a real or complex array (or Python number), also abstract."""
+    dtype = getattr(leaf, "dtype", None)
+    if dtype is None:
+        return isinstance(leaf, (float, complex))
+    return hasattr(leaf, "shape") and _inexact_dtype(dtype)
+
+
+def is_abstract(leaf) -> bool:
+    """Whether a leaf only describes an array."""
+    return isinstance(leaf, jax.ShapeDtypeStruct)
+
+
+def path_names(tree) -> list[str]:
+    """The path of every leaf as text, in the order of `flatten`."""
+    with_paths, _ = jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_none)
+    return [jax.tree_util.keystr(path) or "(the whole tree)" for path, _ in with_paths]
+
+
+def describe_leaf(leaf) -> str:
+    """A leaf in a message: dtype and shape of an array, type and value of anything else."""
+    if hasattr(leaf, "shape") and hasattr(leaf, "dtype"):
+        return f"{jnp.dtype(leaf.dtype).name if _named(leaf) else leaf.dtype}{list(leaf.shape)}"
+    return f"{type(leaf).__name__} {leaf!r}"[:80]
+
+
+def _named(leaf) -> bool:
+    return not jnp.issubdtype(leaf.dtype, jax.dtypes.extended)
+
+
+def align(treedef, tree, *, owner: str, what: str, reference, reference_name: str) -> list:
+    """The leaves of `tree` in the order of `treedef`; an error naming the first difference."""
+    try:
+        return treedef.flatten_up_to(tree)
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(
+            f"{owner}: {what} must have the same tree structure as {reference_name}; "
+            f"{_first_difference(reference, tree, reference_name, what)}"
+        ) from error
+
+
+def _first_difference(reference, tree, reference_name: str, what: str) -> str:
+    ours, theirs = path_names(reference), path_names(tree)
+    missing = [path for path in ours if path not in set(theirs)]
+    extra = [path for path in theirs if path not in set(ours)]
+    parts = []
+    if missing:
+        parts.append(f"{_some(missing)} of {reference_name} is missing in {what}")
+    if extra:
+        parts.append(f"{_some(extra)} of {what} is not in {reference_name}")
+    if not parts:
+        return (
+            "the paths agree but the containers differ: "
+            f"{jax.tree.structure(reference)} against {jax.tree.structure(tree)}."
+        )
+    hint = " (was the state made by init() of other parameters?)" if "state" in what else ""
+    return " and ".join(parts) + "." + hint
+
+
+def _some(paths: list[str]) -> str:
+    rest = f" (and {len(paths) - 1} more)" if len(paths) > 1 else ""
+    return paths[0] + rest
+
+
+def check_gradients(owner: str, grads: list, params: list | None, tree) -> None:
+    """Raise if a gradient's shape or kind of dtype cannot belong to its parameter."""
+    if params is None:
+        return
+    for index, (g, p) in enumerate(zip(grads, params, strict=True)):
+        if g is None or not is_inexact(p):
+            continue
+        if not is_inexact(g):
+            raise TypeError(
+                f"{owner}: the gradient at {path_names(tree)[index]} must be a floating-point "
+                f"array because its parameter is {describe_leaf(p)}, but is {describe_leaf(g)}. "
+                "Was something else than the gradients passed as updates?"
+            )
+        if np.shape(g) != np.shape(p):
+            raise ValueError(
+                f"{owner}: the gradient at {path_names(tree)[index]} must have the shape of its "
+                f"parameter {describe_leaf(p)}, but is {describe_leaf(g)}. Is a batch axis left "
+                "over, or were the gradients of another model passed?"
+            )
+        if _is_complex(g) and not _is_complex(p):
+            raise TypeError(
+                f"{owner}: the gradient at {path_names(tree)[index]} must be real like its "
+                f"parameter {describe_leaf(p)}, but is {describe_leaf(g)}. Take the real part "
+                "before the update."
+            )
+
+
+def _is_complex(leaf) -> bool:
+    return isinstance(leaf, complex) or jnp.issubdtype(getattr(leaf, "dtype", float), jnp.complexfloating)

@@ -1,0 +1,110 @@
+"""Arithmetic that rules share: safe roots and quotients, squares, counts, dtypes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+
+def accumulator_dtype(*dtypes) -> np.dtype:
+    """The real dtype to compute in: float32, or float64 as soon as one input is that wide."""
+    wide = any(
+        jnp.issubdtype(d, jnp.inexact) and jnp.finfo(d).bits > 32 for d in dtypes if d is not None
+    )
+    return np.dtype(np.float64 if wide else np.float32)
+
+
+def with_precision_of(dtype, real_dtype) -> np.dtype:
+    """`dtype`'s kind (real or complex) at the width of `real_dtype`; integers stay as they are."""
+    if jnp.issubdtype(dtype, jnp.complexfloating):
+        return np.result_type(real_dtype, np.complex64)
+    if jnp.issubdtype(dtype, jnp.floating):
+        return np.dtype(real_dtype)
+    return np.dtype(dtype)
+
+
+def real_dtype_of(dtype) -> np.dtype:
+    """The dtype of the real part."""
+    return np.dtype(jnp.finfo(dtype).dtype)
+
+
+def abs2(x: jax.Array) -> jax.Array:
+    """|x|^2, real also for complex x, without the square root that `abs` would take."""
+    if jnp.iscomplexobj(x):
+        return lax.square(lax.real(x)) + lax.square(lax.imag(x))
+    return lax.square(x)
+
+
+@jax.custom_jvp
+def root(x: jax.Array) -> jax.Array:
+    """sqrt(x) whose derivative at 0 is 0 instead of infinity.
+
+    Every square root of a moment or of a norm goes through here, so that an update can be
+    differentiated at zero gradients.
+    """
+    return lax.sqrt(x)
+
+
+@root.defjvp
+def _root_jvp(primals, tangents):
+    (x,), (dx,) = primals, tangents
+    positive = x > 0
+    safe = jnp.where(positive, x, jnp.ones_like(x))
+    slope = jnp.where(positive, 0.5 / lax.sqrt(safe), jnp.zeros_like(x))
+    return root(x), slope * dx
+
+
+def magnitude(x: jax.Array) -> jax.Array:
+    """|x|, real also for complex x, with derivative 0 at 0."""
+    return root(abs2(x)) if jnp.iscomplexobj(x) else jnp.abs(x)
+
+
+def sign(x: jax.Array) -> jax.Array:
+    """x / |x|, and 0 where x is 0."""
+    return divide(x, magnitude(x)) if jnp.iscomplexobj(x) else jnp.sign(x)
+
+
+def divide(numerator: jax.Array, denominator: jax.Array) -> jax.Array:
+    """numerator / denominator, and 0 where the denominator is 0; its gradient is finite there.
+
+    The quotient of two moments: both vanish together where no gradient was ever seen, and such
+    a parameter must not move.
+
+    Args:
+        numerator: Array, real or complex.
+        denominator: Array that broadcasts against it.
+
+    Returns:
+        Array of the broadcast shape.
+    """
+    vanishes = denominator == 0
+    safe = jnp.where(vanishes, jnp.ones_like(denominator), denominator)
+    quotient = numerator / safe
+    return jnp.where(vanishes, jnp.zeros_like(quotient), quotient)
+
+
+def average(old: jax.Array, new: jax.Array, decay: jax.Array, complement: jax.Array) -> jax.Array:
+    """The exponential moving average: decay old + complement new, with complement = 1 - decay."""
+    return decay * old + complement * new
+
+
+def debiasing(log_decay: jax.Array, t: jax.Array) -> jax.Array:
+    """1 - decay^t, the weight that an average started at 0 has gathered after t steps.
+
+    Computed as -expm1(t log(decay)): `1 - decay**t` would cancel when decay is close to 1.
+    """
+    return -jnp.expm1(t.astype(log_decay.dtype) * log_decay)
+
+
+def safe_increment(count: jax.Array) -> jax.Array:
+    """count + 1, staying at the largest value of its dtype instead of wrapping around.
+
+    Args:
+        count: Integer array.
+
+    Returns:
+        Array of the same shape and dtype.
+    """
+    count = jnp.asarray(count)
+    one = jnp.ones([], count.dtype)
+    return jnp.where(count < jnp.iinfo(count.dtype).max, count + one, count)

@@ -1,0 +1,114 @@
+"""Rules: the formula of a transformation, written for one array."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+
+from .arguments import concrete_number, is_function
+from .state import EmptyState, Field, fields_of
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """What a transformation does to one array. The library lifts it to trees.
+
+    Inside a rule every per-parameter field of `state` is one array, in the dtype of the
+    arithmetic (float32 or wider), whatever it is stored in. `h` holds the hyperparameters and
+    whatever `shared` and `conclude` returned, as scalars of that dtype. Every function must be
+    pure and should be defined at module level, so that all instances share one trace.
+
+    Attributes:
+        update: (g, state, p, h) -> (update, state). The formula.
+        state: NamedTuple class, its fields annotated with what they hold. Without `init` a
+            per-parameter field starts at zero.
+        init: (p, h) -> {field: array} for the per-parameter fields that do not start at zero.
+        shared: (state, h, extra) -> ({name: scalar}, state). Runs once per step, before any
+            array: counts, bias corrections. Sees only the fields of the whole tree.
+        accumulate: (g, state, p, h) -> state. Runs before `measure` and `update`, which then see
+            the new state as it is stored, rounded to the stored dtype.
+        measure: (g, state, p, h) -> {name: real scalar}. Numbers that are combined over all
+            arrays, by sum or, for the names in `maxima`, by maximum.
+        conclude: (totals, state, h) -> ({name: scalar}, state). Runs once per step on the
+            combined measures.
+        maxima: Names of measures that are combined by maximum.
+        params: Whether `update`, `accumulate` or `measure` read the parameter p.
+        extras: Names of the extra arguments of `update` that `shared` reads.
+        random: Whether `update` uses `h.key`. `shared` must return a "key"; every array gets
+            its own, folded from the path of its leaf, the same on one device and on many.
+    """
+
+    update: Callable
+    state: type = EmptyState
+    init: Callable | None = None
+    shared: Callable | None = None
+    accumulate: Callable | None = None
+    measure: Callable | None = None
+    conclude: Callable | None = None
+    maxima: tuple[str, ...] = ()
+    params: bool = False
+    extras: tuple[str, ...] = ()
+    random: bool = False
+
+    def __post_init__(self):
+        fields_of(self.state)  # raises if a field does not say what it holds
+        if (self.measure is None) != (self.conclude is None):
+            raise TypeError("Rule: `measure` and `conclude` belong together: give both or none.")
+
+    @property
+    def fields(self) -> dict[str, Field]:
+        """What each field of the state holds."""
+        return fields_of(self.state)
+
+    @property
+    def per_param_fields(self) -> tuple[str, ...]:
+        """Names of the fields with one entry for each parameter."""
+        return tuple(name for name, field in self.fields.items() if field.per_param)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class DecayNumber:
+    """A decay b together with 1 - b and log b, which lose their digits if taken in float32."""
+
+    value: Any
+
+
+def decay(b: Any) -> DecayNumber:
+    """Mark a hyperparameter as a decay: a rule then sees h.b, h.one_minus_b and h.log_b.
+
+    In float32 `1 - b2` is 1.4e-3 off at b2 = 0.99999 and `1 - b2**t` 2e-5 off. So both are
+    taken from b on the host in float64.
+
+    Args:
+        b: Number in [0, 1), traced value, or schedule of such.
+    """
+    return DecayNumber(b)
+
+
+def expand(name: str, value: Any) -> dict[str, Any]:
+    """A hyperparameter as the named numbers that a rule sees: floats where they are known."""
+    if not isinstance(value, DecayNumber):
+        number = concrete_number(value)
+        return {name: value if number is None else number}
+    b = value.value
+    number = concrete_number(b)
+    if number is None:
+        b = jnp.asarray(b)
+        return {name: b, f"one_minus_{name}": 1 - b, f"log_{name}": jnp.log(b)}
+    log = math.log(number) if number > 0 else -math.inf
+    return {name: number, f"one_minus_{name}": 1.0 - number, f"log_{name}": log}
+
+
+def schedule_of(value: Any) -> Callable | None:
+    """The schedule that a hyperparameter follows, if it follows one."""
+    inner = value.value if isinstance(value, DecayNumber) else value
+    return inner if is_function(inner) else None
+
+
+def at_step(value: Any, count: Any) -> Any:
+    """A scheduled hyperparameter at a step (0 first)."""
+    if isinstance(value, DecayNumber):
+        return DecayNumber(value.value(count))
+    return value(count)

@@ -1,0 +1,304 @@
+"""A fused stage: rules that run array by array, split only where one needs a whole-tree number."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from . import leaves
+from .flow import Flow, as_array
+from .fuse import Program, Segment, program_of, total
+from .numerics import accumulator_dtype
+from .rule import at_step, expand, schedule_of
+from .state import EmptyState, cast_like, start_of_shared
+
+
+class FusedStage:
+    """Neighbouring rules of a chain.
+
+    Attributes:
+        ops: What happens to an array, in order (see `Segment`).
+        rules: The lifted rules the ops refer to by position.
+    """
+
+    def __init__(self, ops: tuple, rules: tuple):
+        self.ops, self.rules = ops, rules
+
+    @functools.cached_property
+    def runs(self) -> list[tuple]:
+        """The ops, cut where a rule needs a whole-tree number."""
+        runs: list[list] = [[]]
+        for op in self.ops:
+            if op[0] == "rule" and self.rules[op[1]].rule.measure is not None:
+                runs[-1].append(("begin", op[1]))
+                runs.append([("finish", op[1])])
+            else:
+                runs[-1].append(op)
+        return [tuple(ops) for ops in runs]
+
+    @functools.cached_property
+    def segments(self) -> list[tuple[Program, tuple[int, ...]]]:
+        """The programs, and for each which of the rules take part in it."""
+        return [self._segment(ops) for ops in self.runs]
+
+    def _segment(self, ops: tuple) -> tuple[Program, tuple[int, ...]]:
+        used = tuple(_indices(ops))
+        rules = [self.rules[i] for i in used]
+        local = {i: k for k, i in enumerate(used)}
+        numbers = tuple(tuple(self._names(rule)) for rule in rules)
+        segment = Segment(tuple(rule.part for rule in rules), _renumbered(ops, local), numbers)
+        return program_of(segment), used
+
+    @staticmethod
+    def _names(rule):
+        return [n for key, v in rule.numbers.items() for n in expand(key, _placeholder(v))]
+
+    def init(self, params: Any) -> list:
+        """The states of the rules for these parameters."""
+        flow = Flow("init", params, None, {})
+        all_leaves = flow.trainable
+        masks = [
+            all_leaves if rule.where is None else flow.mask(rule.name, rule.where)
+            for rule in self.rules
+        ]
+        numbers = self._init_numbers()
+        rows = [
+            self._init_leaf(p, tuple(mask[i] for mask in masks), numbers, flow, i)
+            if flow.trainable[i]
+            else (None,) * len(self.rules)
+            for i, p in enumerate(flow.leaves)
+        ]
+        abstract = any(leaves.is_abstract(p) for p in flow.leaves)
+        return [self._init_state(k, [row[k] for row in rows], flow, abstract) for k in range(len(self.rules))]
+
+    @functools.cached_property
+    def _init_program(self) -> Program:
+        numbers = tuple(tuple(n for n, _ in self._plain_numbers(rule)) for rule in self.rules)
+        return program_of(Segment(tuple(rule.part for rule in self.rules), (), numbers))
+
+    @staticmethod
+    def _plain_numbers(rule):
+        plain = {k: v for k, v in rule.numbers.items() if schedule_of(v) is None}
+        return [item for k, v in plain.items() for item in expand(k, v).items()]
+
+    def _init_numbers(self):
+        values = [v for rule in self.rules for _, v in self._plain_numbers(rule)]
+        return _pack(values) if values else None
+
+    def _init_leaf(self, p, active, numbers, flow, index):
+        if not any(rule.part.rule.per_param_fields for rule in self.rules):
+            return tuple(() if on else None for on in active)
+        function = self._init_program.init(active)
+        try:
+            return (
+                jax.eval_shape(function, numbers, p)
+                if leaves.is_abstract(p)
+                else function(numbers, p)
+            )
+        except Exception as error:
+            error.add_note(f"gradtx: in init at {leaves.path_names(flow.tree)[index]}.")
+            raise
+
+    def _init_state(self, k: int, rows: list, flow: Flow, abstract: bool):
+        rule = self.rules[k]
+        if rule.rule.state is EmptyState:
+            return EmptyState()
+        values, at = {}, 0
+        for name, field in rule.rule.fields.items():
+            if field.per_param:
+                column = [None if row is None else row[at] for row in rows]
+                values[name] = flow.treedef.unflatten(column)
+                at += 1
+            else:
+                value = jnp.copy(rule.start[name]) if name in rule.start else start_of_shared(field)
+                values[name] = jax.eval_shape(lambda v=value: v) if abstract else value
+        return rule.rule.state(**values)
+
+    def update(self, flow: Flow, states: list) -> list:
+        """Send the flow through all segments; returns the new states."""
+        run = _StageRun(self, flow, states)
+        for program, used in self.segments:
+            run.segment(program, used)
+        return run.states()
+
+
+class _StageRun:
+    """One update of one stage."""
+
+    def __init__(self, stage: FusedStage, flow: Flow, states: list):
+        self.stage, self.flow = stage, flow
+        self.extras = [self._needed(rule) for rule in stage.rules]
+        self.masks = [
+            None if rule.where is None else flow.mask(rule.name, rule.where)
+            for rule in stage.rules
+        ]
+        self.shared = [self._checked(rule, s) for rule, s in zip(stage.rules, states, strict=True)]
+        self.columns = [
+            [flow.column(getattr(s, name), rule.name, name) for name in rule.rule.per_param_fields]
+            for rule, s in zip(stage.rules, states, strict=True)
+        ]
+        self.rows = [list(zip(*c, strict=True)) if c else None for c in self.columns]
+        self.totals: dict = {}
+        self.carry: dict = {}
+
+    @staticmethod
+    def _checked(rule, state):
+        if type(state) is rule.rule.state:
+            return state
+        raise ValueError(
+            f"{rule.name}: its state must be a {rule.rule.state.__name__}, but is a "
+            f"{type(state).__name__}. Was the state made by init() of another optimizer?"
+        )
+
+    def _needed(self, rule) -> dict:
+        if rule.rule.params and self.flow.params is None:
+            raise ValueError(
+                f"{rule.name} needs the parameters: call update(updates, state, params)."
+            )
+        return {name: self.flow.needed_extra(rule.name, name) for name in rule.rule.extras}
+
+    def segment(self, program: Program, used: tuple[int, ...]) -> None:
+        """Run one segment over all leaves."""
+        numbers, keys = self._numbers(program, used)
+        segment, flow = program.segment, self.flow
+        last = segment.measures is None
+        measured: list[dict] = []
+        functions: dict = {}
+        all_active = (True,) * len(used)
+        masked = any(self.masks[i] is not None for i in used)
+        stateful = [self.rows[i] for i in used]
+        for index, g in enumerate(flow.leaves):
+            if not flow.trainable[index]:
+                continue
+            active = self._active(used, index) if masked else all_active
+            dtype = flow.out_dtype(index) if last else None
+            key = (active, dtype)
+            function = functions.get(key)
+            if function is None:
+                function = functions[key] = program.leaf(active, dtype)
+            states = tuple([None if rows is None else rows[index] for rows in stateful])
+            try:
+                u, states, measures = function(
+                    numbers,
+                    keys,
+                    flow.leaf_ids[index] if keys else None,
+                    g,
+                    as_array(flow.params[index]) if segment.reads_params else None,
+                    states,
+                )
+            except Exception as error:
+                self._explain(error, program, used, index)
+                raise
+            if u is not None:
+                flow.leaves[index] = u
+            for rows, state in zip(stateful, states, strict=True):
+                if rows is not None:
+                    rows[index] = state
+            if measures:
+                measured.append(measures)
+        if segment.measures is not None:
+            rule = segment.parts[segment.measures].rule
+            self.totals = total(measured, rule, _number_dtype())
+
+    def _active(self, used, index):
+        return tuple([self.masks[i] is None or self.masks[i][index] for i in used])
+
+    def _numbers(self, program: Program, used: tuple[int, ...]):
+        constants, dynamic = [], {}
+        for k, i in enumerate(used):
+            rule = self.stage.rules[i]
+            for key, value in rule.numbers.items():
+                if schedule_of(value) is not None:
+                    value = at_step(value, self.shared[i].count)
+                for name, number in expand(key, value).items():
+                    if isinstance(number, float):
+                        constants.append(number)
+                    else:
+                        dynamic[k, name] = jnp.asarray(number)
+        packed = _pack(constants)
+        if not program.needs_prelude and not dynamic:
+            return (packed if constants else None), {}
+        shared = {k: _without_leaves(self.shared[i]) for k, i in enumerate(used)}
+        extras = {k: self.extras[i] for k, i in enumerate(used)}
+        carried = {k: self.carry[i] for k, i in enumerate(used) if i in self.carry}
+        numbers, keys, new, carry = program.prelude(
+            packed, dynamic, shared, self.totals, carried, extras
+        )
+        self.carry = {used[k]: values for k, values in carry.items()}
+        for k, i in enumerate(used):
+            self.shared[i] = _stored_like(new[k], shared[k])
+        return numbers, keys
+
+    def _explain(self, error: Exception, program: Program, used, index: int) -> None:
+        names = ", ".join(self.stage.rules[i].name for i in used)
+        path = leaves.path_names(self.flow.tree)[index]
+        what = leaves.describe_leaf(self.flow.leaves[index])
+        error.add_note(f"gradtx: in {names} at the gradient {path}, {what}.")
+        for i in used:
+            for name, column in zip(
+                self.stage.rules[i].rule.per_param_fields, self.columns[i], strict=True
+            ):
+                error.add_note(
+                    f"gradtx: {self.stage.rules[i].name} holds {name} = "
+                    f"{jax.tree.map(leaves.describe_leaf, column[index])} there."
+                )
+
+    def states(self) -> list:
+        """The new states of the stage's rules."""
+        new = []
+        for rule, shared, rows in zip(self.stage.rules, self.shared, self.rows, strict=True):
+            fields = rule.rule.per_param_fields
+            columns = list(zip(*rows, strict=True)) if rows else [()] * len(fields)
+            trees = {n: self.flow.treedef.unflatten(c) for n, c in zip(fields, columns, strict=True)}
+            new.append(shared._replace(**trees))
+        return new
+
+
+def _indices(ops: tuple):
+    for op in ops:
+        if op[0] == "merge":
+            for branch in op[2]:
+                yield from _indices(branch)
+        else:
+            yield op[1]
+
+
+def _renumbered(ops: tuple, local: dict) -> tuple:
+    return tuple(
+        ("merge", op[1], tuple(_renumbered(branch, local) for branch in op[2]))
+        if op[0] == "merge"
+        else (op[0], local[op[1]])
+        for op in ops
+    )
+
+
+def _placeholder(value):
+    """A decay or number whose expansion has the names, without evaluating a schedule."""
+    from .rule import DecayNumber
+
+    return DecayNumber(0.5) if isinstance(value, DecayNumber) else 0.5
+
+
+def _number_dtype() -> np.dtype:
+    return np.dtype(np.float64 if jax.config.jax_enable_x64 else np.float32)
+
+
+def _pack(values: list) -> Any:
+    if all(isinstance(v, float) for v in values):
+        return np.array(values, _number_dtype())
+    return jnp.stack([jnp.asarray(v).astype(_number_dtype()) for v in values])
+
+
+def _without_leaves(state):
+    """The state with its whole-tree fields only."""
+    from .state import fields_of
+
+    return type(state)(
+        *(v if not f.per_param else None for v, f in zip(state, fields_of(type(state)).values(), strict=True))
+    )
+
+
+def _stored_like(new, old):
+    return type(old)(*(n if o is None else cast_like(n, o) for n, o in zip(new, old, strict=True)))

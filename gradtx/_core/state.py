@@ -1,0 +1,96 @@
+"""What the fields of a state hold: every field of a state says it by its annotation."""
+
+import typing
+from typing import Annotated, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .numerics import real_dtype_of
+
+Params = Any
+Updates = Any
+OptState = Any
+
+
+class Field(NamedTuple):
+    """What one field of a state holds.
+
+    Attributes:
+        kind: "count", "scalar", "key": one for the whole tree. "param": a tree like the params,
+            each array shaped like its parameter. "stack": the same behind one more leading axis.
+            "reduced": a tree like the params whose arrays (or small trees of arrays) have other
+            shapes, each axis of which is an axis of the parameter or of length 1.
+        real: Whether the field is real also for complex parameters.
+    """
+
+    kind: str
+    real: bool = False
+
+    @property
+    def per_param(self) -> bool:
+        """Whether there is one entry for each parameter."""
+        return self.kind in ("param", "stack", "reduced")
+
+
+Count = Annotated[jax.Array, Field("count")]
+Scalar = Annotated[jax.Array, Field("scalar")]
+Key = Annotated[jax.Array, Field("key")]
+PerParam = Annotated[Any, Field("param")]
+PerParamReal = Annotated[Any, Field("param", real=True)]
+PerParamStack = Annotated[Any, Field("stack")]
+PerParamReduced = Annotated[Any, Field("reduced", real=True)]
+
+
+class EmptyState(NamedTuple):
+    """The state of a transformation that remembers nothing."""
+
+
+def fields_of(state_type: type) -> dict[str, Field]:
+    """What each field of a state type holds, in order.
+
+    Args:
+        state_type: A NamedTuple class whose fields are annotated with the types of
+            `gradtx.typing`.
+
+    Raises:
+        TypeError: If a field's annotation does not say what it holds.
+    """
+    hints = typing.get_type_hints(state_type, include_extras=True)
+    fields = {}
+    for name in state_type._fields:  # type: ignore[attr-defined]
+        marks = [m for m in getattr(hints.get(name), "__metadata__", ()) if isinstance(m, Field)]
+        if not marks:
+            raise TypeError(
+                f"{state_type.__name__}.{name} must be annotated with what it holds: Count, "
+                "Scalar, Key, PerParam, PerParamReal, PerParamStack or PerParamReduced."
+            )
+        fields[name] = marks[0]
+    return fields
+
+
+def start_of_shared(field: Field) -> jax.Array:
+    """The value a field of the whole tree starts from unless the rule says otherwise."""
+    return jnp.zeros([], jnp.int32 if field.kind == "count" else jnp.float32)
+
+
+def start_of_param(field: Field, p: jax.Array) -> jax.Array:
+    """The value a field of one parameter starts from unless the rule says otherwise."""
+    if field.kind != "param":
+        raise TypeError(f"a field of kind {field.kind!r} has no natural start: give an `init`.")
+    return jnp.zeros_like(p, dtype=real_dtype_of(p.dtype) if field.real else None)
+
+
+def cast_like(value: Any, stored: Any) -> Any:
+    """The arrays of `value` in the dtypes of `stored`."""
+    return jax.tree.map(
+        lambda v, s: v if v.dtype == s.dtype and not v.weak_type else v.astype(s.dtype),
+        value,
+        stored,
+    )
+
+
+def as_array(leaf: Any) -> Any:
+    """A Python number as an array; arrays as they are."""
+    return leaf if hasattr(leaf, "dtype") else np.asarray(leaf, jnp.result_type(leaf))

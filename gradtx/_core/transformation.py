@@ -1,0 +1,218 @@
+"""The one type of the library, and the decorator that makes its constructors."""
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from . import body as bodies
+from . import show
+from .apply import apply_updates
+from .constructor import F, described
+from .describe import Described, Description
+from .flow import Flow
+from .rule import Rule
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Init:
+    """The `init` of a transformation made by gradtx: params -> state."""
+
+    description: Description | None
+    body: bodies.Body
+
+    def __call__(self, params):
+        return bodies.start(self.body, params)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Update:
+    """The `update` of a transformation made by gradtx: (updates, state) -> (updates, state)."""
+
+    description: Description | None
+    body: bodies.Body
+
+    def __call__(self, updates, state, params=None, **extra):
+        name = self.description.name if self.description else self.body.name
+        flow = Flow(name, updates, params, extra)
+        state = bodies.run(self.body, flow, state, outermost=True)
+        return flow.as_given(), state
+
+
+class _Pair(NamedTuple):
+    init: Callable[..., Any]
+    update: Callable[..., Any]
+
+
+class GradientTransformation(_Pair):
+    """A pair of pure functions that turn gradients into updates.
+
+    `init(params)` makes the state. `update(updates, state, params=None, **extra)` returns the
+    new updates and the new state; extra arguments go to those that need them and are ignored by
+    the others. Constructors of gradtx return transformations that print, compare, hash, pickle
+    and go into a JSON config by value; a pair of your own functions works in every chain too.
+
+    Args:
+        init: params -> state.
+        update: (updates, state, params=None, **extra) -> (updates, state).
+    """
+
+    __slots__ = ()
+
+    # What describes a transformation lives in `init` and `update`: a NamedTuple is a pytree, and
+    # a `tree.map` over it keeps the leaves but would drop other attributes.
+
+    @property
+    def description(self) -> Description | None:
+        """The constructor and the arguments that made it, if it was made by gradtx."""
+        return getattr(self.update, "description", None)
+
+    def step(self, grads: Any, state: Any, params: Any, **extra: Any) -> tuple[Any, Any]:
+        """Update and apply: (grads, state, params) -> (new params, new state).
+
+        Args:
+            grads: Gradients, a tree like the params.
+            state: What `init` or the step before returned.
+            params: The parameters.
+            **extra: Extra arguments such as `value`, for the transformations that need them.
+
+        Returns:
+            The new parameters, in their dtypes, and the new state.
+        """
+        updates, state = self.update(grads, state, params, **extra)
+        return apply_updates(params, updates), state
+
+    def to_config(self) -> Any:
+        """The transformation as JSON types, for `gradtx.from_config`."""
+        from .config import to_config
+
+        return to_config(self)
+
+    def __eq__(self, other):
+        if not isinstance(other, tuple):
+            return NotImplemented
+        if self.description is None or getattr(other, "description", None) is None:
+            return tuple.__eq__(self, other)
+        return self.description.key == other.description.key
+
+    def __ne__(self, other):
+        equal = self.__eq__(other)
+        return equal if equal is NotImplemented else not equal
+
+    def __hash__(self):
+        if self.description is None:
+            return tuple.__hash__(self)
+        return hash(self.description.key)
+
+    def __repr__(self):
+        if self.description is not None:
+            return show.written(self.description)
+        return f"GradientTransformation(init={self.init!r}, update={self.update!r})"
+
+    def __str__(self):
+        return show.tree(self) if self.description is not None else repr(self)
+
+    def __reduce__(self):
+        if self.description is not None:
+            return Described.__reduce__(self)
+        return GradientTransformation, tuple(self)
+
+    @property
+    def __class__(self):
+        # Optax hands extra arguments only to instances of its own class. Like a mock, we pass
+        # for one (as `isinstance` sees it) once Optax is there, without importing it.
+        optax = sys.modules.get("optax")
+        if optax is not None and isinstance(object.__getattribute__(self, "update"), Update):
+            return getattr(optax, "GradientTransformationExtraArgs", GradientTransformation)
+        return GradientTransformation
+
+
+def transformation(function: F) -> F:
+    """Decorate the constructor of a transformation.
+
+    What it returns (from `lift`, `chain` or another constructor) gets a description: it prints
+    as the call that made it, and compares, hashes, pickles and goes into a config by value.
+    Arguments are checked against their annotations (the types of `gradtx.typing`), and a
+    misspelt one is answered with the name it resembles.
+
+    Args:
+        function: The constructor; at module level if its results shall pickle.
+
+    Returns:
+        The decorated constructor.
+    """
+    return described(function, _with_description)
+
+
+def _with_description(description: Description, made: Any) -> GradientTransformation:
+    body = as_transformation(made, description.name).update.body
+    if isinstance(body, bodies.Lifted):
+        body = dataclasses.replace(body, name=description.name)
+    return GradientTransformation(Init(description, body), Update(description, body))
+
+
+def as_transformation(pair: Any, owner: str) -> GradientTransformation:
+    """A pair of functions from anywhere as a transformation whose update has a body."""
+    if isinstance(getattr(pair, "update", None), Update):
+        return pair
+    functions = tuple(pair) if isinstance(pair, tuple) and len(pair) == 2 else None
+    if functions is None or not all(callable(f) for f in functions):
+        raise TypeError(
+            f"{owner}: every part must be a transformation or a pair (init, update) of functions, "
+            f"but one is {pair!r}. Was a constructor not called?"
+        )
+    body = bodies.Foreign(functions)
+    return _OpaqueTransformation(Init(None, body), Update(None, body))
+
+
+class _OpaqueTransformation(GradientTransformation):
+    """A pair of functions from elsewhere inside a gradtx transformation."""
+
+    __slots__ = ()
+
+    def __repr__(self):
+        return f"<{self.update.body.name}: {self.update.body.pair!r}>"
+
+
+def lift(
+    rule: Rule,
+    *,
+    static: dict[str, Any] | None = None,
+    dtypes: dict[str, Any] | None = None,
+    where: Any = None,
+    start: dict[str, Any] | None = None,
+    **numbers: Any,
+) -> GradientTransformation:
+    """Lift a rule for one array to trees.
+
+    The library does for all rules alike what concerns trees: fusion with the neighbours in a
+    chain, one trace per shape, arithmetic in float32 or wider, storage dtypes, leaves that are
+    no arrays, masks, messages that name a leaf.
+
+    Args:
+        rule: The rule.
+        static: Arguments that decide the structure of the computation (flags, axes, functions,
+            window lengths), hashable. The rule reads them from `h` like the numbers.
+        dtypes: Storage dtype of a per-parameter field by its name; None for the default.
+        where: Which leaves it applies to: a tree of booleans, a prefix of it, or a function of
+            the parameters. The others pass unchanged and have no state.
+        start: Start values of whole-tree fields that do not start at zero.
+        **numbers: Hyperparameters: numbers, 0-d arrays, traced values, or schedules (evaluated
+            at the state's `count`). Wrap a decay in `decay`.
+
+    Returns:
+        A transformation; decorate the constructor that returns it with `transformation`.
+
+    Raises:
+        TypeError: If a number is none, or a schedule is given to a rule without a `count`.
+    """
+    from .rule import schedule_of
+
+    name = rule.update.__name__
+    for key, value in numbers.items():
+        if isinstance(value, (bool, str)) or value is None:
+            raise TypeError(f"lift: `{key}` must be a number; give {value!r} in `static`.")
+        if schedule_of(value) is not None and "count" not in rule.fields:
+            raise TypeError(f"lift: the schedule `{key}` needs a field `count` in the state.")
+    body = bodies.Lifted(name, rule, numbers, static or {}, dtypes or {}, where, start or {})
+    return GradientTransformation(Init(None, body), Update(None, body))

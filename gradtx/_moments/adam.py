@@ -1,0 +1,96 @@
+"""Adam: a bias-corrected mean of the gradient over the root of one of its square."""
+
+from typing import NamedTuple
+
+from .._core.numerics import abs2, average, debiasing, divide, root, safe_increment
+from .._core.rule import Rule, decay
+from .._core.transformation import GradientTransformation, lift, transformation
+from ..typing import Count, Decay, DType, NonNegative, PerParam, PerParamReal
+
+
+class ScaleByAdamState(NamedTuple):
+    """Step count, mean of the gradient, mean of its square."""
+
+    count: Count
+    mu: PerParam
+    nu: PerParamReal
+
+
+def _next_biases(state, h, extra):
+    t = safe_increment(state.count)
+    biases = {
+        "mu_bias": debiasing(h.log_b1, t),
+        "next_mu_bias": debiasing(h.log_b1, safe_increment(t)),
+        "nu_bias": debiasing(h.log_b2, t),
+    }
+    return biases, state._replace(count=t)
+
+
+def _average_moments(g, state, p, h):
+    return state._replace(
+        mu=average(state.mu, g, h.b1, h.one_minus_b1),
+        nu=average(state.nu, abs2(g), h.b2, h.one_minus_b2),
+    )
+
+
+def _adam_direction(g, state, p, h):
+    mean = state.mu / h.mu_bias
+    if h.nesterov:
+        mean = h.b1 * state.mu / h.next_mu_bias + h.one_minus_b1 * g / h.mu_bias
+    return divide(mean, root(state.nu / h.nu_bias + h.eps_root) + h.eps), state
+
+
+_ADAM = Rule(
+    _adam_direction, state=ScaleByAdamState, shared=_next_biases, accumulate=_average_moments
+)
+
+
+@transformation
+def scale_by_adam(
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: NonNegative = 1e-8,
+    eps_root: NonNegative = 0.0,
+    mu_dtype: DType | None = None,
+    *,
+    nesterov: bool = False,
+) -> GradientTransformation:
+    """Divide a mean of the gradient by the root of a mean of its square.
+
+    For each array g, at step t = 1, 2, ..., with mu = nu = 0 before:
+
+        mu = b1 mu + (1 - b1) g
+        nu = b2 nu + (1 - b2) |g|^2
+        u = (mu / (1 - b1^t)) / (sqrt(nu / (1 - b2^t) + eps_root) + eps)
+
+    and with `nesterov` the numerator b1 mu / (1 - b1^(t+1)) + (1 - b1) g / (1 - b1^t).
+
+    Shapes: mu and nu are shaped like g: the state costs two copies of the parameters.
+    Units: u has none, so the learning rate is the distance a parameter moves in one step.
+
+    Args:
+        b1: Decay of the mean, in [0, 1).
+        b2: Decay of the mean square, in [0, 1).
+        eps: Added to the root, in [0, inf), in units of the gradient.
+        eps_root: Added under the root, in [0, inf), in units of the squared gradient.
+        mu_dtype: Dtype in which mu is stored; None for float32 or wider.
+        nesterov: Whether to use Nesterov's momentum (Dozat 2016, without its schedule).
+
+    Returns:
+        The transformation, with a `ScaleByAdamState`.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+
+    Source: Kingma, Ba 2014, https://arxiv.org/abs/1412.6980, Algorithm 1.
+    Differs: where mu and nu are 0, u is 0, also if eps is 0.
+    """
+    return lift(
+        _ADAM,
+        b1=decay(b1),
+        b2=decay(b2),
+        eps=eps,
+        eps_root=eps_root,
+        static={"nesterov": nesterov},
+        dtypes={"mu": mu_dtype},
+    )

@@ -1,0 +1,1 @@
+"""Named optimizers: each is one chain and the paper it comes from."""

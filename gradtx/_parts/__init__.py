@@ -1,0 +1,1 @@
+"""Small rules: scaling, clipping, decay, normalisation, noise."""
