@@ -7,6 +7,7 @@ import importlib
 import inspect
 import pkgutil
 from pathlib import Path
+from types import ModuleType
 
 import gradtx
 
@@ -30,6 +31,8 @@ PUBLIC = {
     "losses": "Losses",
     "projections": "Projections",
     "tree": "Trees",
+    "numerics": "Arithmetic",
+    "typing": "Types",
     "linesearch": "Line searches",
     "curvature": "Curvature",
     "sharding": "Many devices",
@@ -38,6 +41,14 @@ PUBLIC = {
     "testing": "Testing your own",
     "interop": "Other libraries",
 }
+
+
+def exports(module: ModuleType) -> list[str]:
+    """Return the public names of a module: its `__all__`, or all it holds but modules."""
+    if hasattr(module, "__all__"):
+        return list(module.__all__)
+    public = {name: thing for name, thing in vars(module).items() if not name.startswith("_")}
+    return [name for name, thing in public.items() if not inspect.ismodule(thing)]
 
 
 def home(thing: object) -> str:
@@ -54,29 +65,24 @@ def page(title: str, introduction: str, names: list[str]) -> str:
 
 
 def members(package: str) -> list[str]:
-    """Return the dotted names that a public package offers, those of its modules included.
+    """Return the dotted names that a public package offers.
 
-    The modules of `gradtx.interop` import their partners, so they are named, not imported.
+    Where it offers none by itself, as `gradtx.interop` whose modules import their partners, the
+    modules are listed, and not imported.
     """
     module = importlib.import_module(f"gradtx.{package}")
-    names = [f"gradtx.{package}.{name}" for name in getattr(module, "__all__", ())]
+    names = exports(module)
     if not names and hasattr(module, "__path__"):
-        names = [
-            f"gradtx.{package}.{info.name}"
-            for info in pkgutil.iter_modules(module.__path__)
-            if not info.name.startswith("_")
-        ]
-    return names
+        modules = pkgutil.iter_modules(module.__path__)
+        names = [info.name for info in modules if not info.name.startswith("_")]
+    return [f"gradtx.{package}.{name}" for name in names]
 
 
 def pages() -> dict[str, str]:
     """Return file name -> text for all pages."""
     found: dict[str, list[str]] = {package: [] for package in PRIVATE}
-    for name in gradtx.__all__:
-        thing = getattr(gradtx, name)
-        if name.startswith("_") or inspect.ismodule(thing):
-            continue
-        package = home(thing)
+    for name in exports(gradtx):
+        package = home(getattr(gradtx, name))
         if package not in PRIVATE:
             package = "_core"
         found[package].append(f"gradtx.{name}")

@@ -19,4 +19,6 @@ class OwnSections(griffe.Extension):
     def on_instance(self, *, obj: griffe.Object, **_: object) -> None:
         """Rewrite one object's docstring."""
         if not obj.is_alias and obj.docstring:
-            obj.docstring.value = OWN.sub(as_paragraph, obj.docstring.value)
+            text = OWN.sub(as_paragraph, obj.docstring.value)
+            # The parser knows the plural as a section of code to be coloured.
+            obj.docstring.value = re.sub(r"^Example:$", "Examples:", text, flags=re.MULTILINE)

@@ -22,7 +22,7 @@ class Settings(NamedTuple):
     points: int = 60  # how often curves are recorded
     batch_size: int = 64
     seeds: tuple[int, ...] = (0, 1, 2)
-    tuning_seeds: tuple[int, ...] = (100, 101, 102)
+    tuning_seeds: tuple[int, ...] = (100, 101, 102)  # as many: they share a compiled program
 
     @property
     def stride(self) -> int:

@@ -111,7 +111,7 @@ def _check(label: str, annotation, value) -> None:
             if isinstance(mark, Interval):
                 _check_interval(label, base, mark, value)
             elif mark == "dtype" and value is not None:
-                _check_dtype(label, value)
+                check_dtype(label, value)
 
 
 def _check_interval(label: str, base, interval: Interval, value) -> None:
@@ -132,7 +132,8 @@ def _check_interval(label: str, base, interval: Interval, value) -> None:
         raise ValueError(f"{label} must be {interval}, but is {_short(value)}.")
 
 
-def _check_dtype(label: str, value) -> None:
+def check_dtype(label: str, value) -> None:
+    """Raise a TypeError if the value names no dtype."""
     try:
         jax.numpy.dtype(value)
     except TypeError:

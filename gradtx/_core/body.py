@@ -15,8 +15,8 @@ import numpy as np
 
 from . import leaves
 from .flow import Flow
-from .fuse import Part
 from .rule import Rule
+from .segment import Part
 from .stage import FusedStage
 
 
@@ -209,9 +209,7 @@ class _Composite(Body):
     def flatten_state(self, state: Any) -> list:
         states = self.states_of(state)
         return [
-            x
-            for body, s in zip(self.bodies, states, strict=True)
-            for x in body.flatten_state(s)
+            x for body, s in zip(self.bodies, states, strict=True) for x in body.flatten_state(s)
         ]
 
     def unflatten_state(self, slots: list) -> Any:
@@ -334,3 +332,20 @@ def accepted_extras(update: Callable) -> Callable[[dict], dict]:
         p.name for p in parameters if p.kind is p.KEYWORD_ONLY
     }
     return lambda extra: {k: v for k, v in extra.items() if k in names}
+
+
+def map_rules(body: Body, change: Callable[[Lifted], Lifted]) -> Body:
+    """The body with every rule in it changed; pairs of functions from elsewhere stay."""
+    if isinstance(body, Lifted):
+        return change(body)
+    if not isinstance(body, _Composite):
+        return body
+    children = tuple(
+        child._replace(
+            init=dataclasses.replace(child.init, body=inner),
+            update=dataclasses.replace(child.update, body=inner),
+        )
+        for child in body.children
+        for inner in (map_rules(child.update.body, change),)
+    )
+    return dataclasses.replace(body, children=children)  # type: ignore[type-var]

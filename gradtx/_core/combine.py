@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-
 from .body import Branches, Foreign, Sequence
+from .describe import register
+from .numerics import add, divide, multiply
 from .rule import Rule
 from .state import EmptyState
 from .transformation import (
@@ -54,7 +55,9 @@ def named_chain(*transformations: tuple[str, Any]) -> GradientTransformation:
     """
     for pair in transformations:
         if not (isinstance(pair, (tuple, list)) and len(pair) == 2 and isinstance(pair[0], str)):
-            raise TypeError(f"named_chain: every part must be (name, transformation), not {pair!r}.")
+            raise TypeError(
+                f"named_chain: every part must be (name, transformation), not {pair!r}."
+            )
     names = tuple(name for name, _ in transformations)
     for name in names:
         if names.count(name) > 1:
@@ -151,3 +154,5 @@ def _apply_function(g, state, p, h):
     return h.f(g, p), state
 
 
+for _merge in (add, divide, multiply):
+    register(_merge)

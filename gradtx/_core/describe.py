@@ -107,10 +107,10 @@ class Description:
                 written += [(None, v) for v in value]
             elif parameter.kind is parameter.VAR_KEYWORD:
                 written += list(value.items())
-            elif all_of_them and value is not None and value is not False:
-                written.append((parameter.name, value))
-            elif parameter.default is parameter.empty or (
-                not all_of_them and value_key(value) != value_key(parameter.default)
+            elif (
+                (all_of_them and value is not None and value is not False)
+                or parameter.default is parameter.empty
+                or (not all_of_them and value_key(value) != value_key(parameter.default))
             ):
                 written.append((parameter.name, value))
         return written

@@ -51,7 +51,9 @@ class Flow:
             )
         self.trainable = [leaves.is_inexact(g) for g in given]
         leaves.check_gradients(owner, given, self.params, updates)
-        self.leaves = [as_array(g) if on else g for g, on in zip(given, self.trainable, strict=True)]
+        self.leaves = [
+            as_array(g) if on else g for g, on in zip(given, self.trainable, strict=True)
+        ]
         self.dtypes = [
             g.dtype if on else None for g, on in zip(self.leaves, self.trainable, strict=True)
         ]

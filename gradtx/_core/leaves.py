@@ -57,7 +57,7 @@ def align(treedef, tree, *, owner: str, what: str, reference, reference_name: st
         return treedef.flatten_up_to(tree)
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(
-            f"{owner}: {what} must have the same tree structure as {reference_name}; "
+            f"{owner}: {reference_name} and {what} must have the same tree structure; "
             f"{_first_difference(reference, tree, reference_name, what)}"
         ) from error
 
@@ -68,16 +68,20 @@ def _first_difference(reference, tree, reference_name: str, what: str) -> str:
     extra = [path for path in theirs if path not in set(ours)]
     parts = []
     if missing:
-        parts.append(f"{_some(missing)} of {reference_name} is missing in {what}")
+        parts.append(f"{reference_name} have {_some(missing)}, {what} {_do(what)} not")
     if extra:
-        parts.append(f"{_some(extra)} of {what} is not in {reference_name}")
+        parts.append(f"{what} {_do(what, 'has', 'have')} {_some(extra)}, {reference_name} do not")
     if not parts:
         return (
             "the paths agree but the containers differ: "
             f"{jax.tree.structure(reference)} against {jax.tree.structure(tree)}."
         )
-    hint = " (was the state made by init() of other parameters?)" if "state" in what else ""
-    return " and ".join(parts) + "." + hint
+    hint = " Was the state made by init() of other parameters?" if "state" in what else ""
+    return "; ".join(parts) + "." + hint
+
+
+def _do(what: str, singular: str = "does", plural: str = "do") -> str:
+    return singular if "field" in what else plural
 
 
 def _some(paths: list[str]) -> str:
@@ -113,4 +117,6 @@ def check_gradients(owner: str, grads: list, params: list | None, tree) -> None:
 
 
 def _is_complex(leaf) -> bool:
-    return isinstance(leaf, complex) or jnp.issubdtype(getattr(leaf, "dtype", float), jnp.complexfloating)
+    return isinstance(leaf, complex) or jnp.issubdtype(
+        getattr(leaf, "dtype", float), jnp.complexfloating
+    )

@@ -1,5 +1,7 @@
 """Arithmetic that rules share: safe roots and quotients, squares, counts, dtypes."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -81,6 +83,30 @@ def divide(numerator: jax.Array, denominator: jax.Array) -> jax.Array:
     safe = jnp.where(vanishes, jnp.ones_like(denominator), denominator)
     quotient = numerator / safe
     return jnp.where(vanishes, jnp.zeros_like(quotient), quotient)
+
+
+def add(*terms: jax.Array) -> jax.Array:
+    """The sum of arrays: a `merge` for `parallel`.
+
+    Args:
+        *terms: Arrays of one shape, at least one.
+
+    Returns:
+        Array of that shape.
+    """
+    return functools.reduce(lax.add, terms)
+
+
+def multiply(*factors: jax.Array) -> jax.Array:
+    """The elementwise product of arrays: a `merge` for `parallel`.
+
+    Args:
+        *factors: Arrays of one shape, at least one.
+
+    Returns:
+        Array of that shape.
+    """
+    return functools.reduce(lax.mul, factors)
 
 
 def average(old: jax.Array, new: jax.Array, decay: jax.Array, complement: jax.Array) -> jax.Array:

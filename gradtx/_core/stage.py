@@ -9,10 +9,10 @@ import numpy as np
 
 from . import leaves
 from .flow import Flow, as_array
-from .fuse import Program, Segment, program_of, total
-from .numerics import accumulator_dtype
-from .rule import at_step, expand, schedule_of
-from .state import EmptyState, cast_like, start_of_shared
+from .fuse import Program, program_of, total
+from .rule import DecayNumber, at_step, expand, schedule_of
+from .segment import Segment
+from .state import EmptyState, cast_like, fields_of, start_of_shared
 
 
 class FusedStage:
@@ -71,7 +71,11 @@ class FusedStage:
             for i, p in enumerate(flow.leaves)
         ]
         abstract = any(leaves.is_abstract(p) for p in flow.leaves)
-        return [self._init_state(k, [row[k] for row in rows], flow, abstract) for k in range(len(self.rules))]
+        columns = [[row[k] for row in rows] for k in range(len(self.rules))]
+        return [
+            self._init_state(rule, column, flow, abstract)
+            for rule, column in zip(self.rules, columns, strict=True)
+        ]
 
     @functools.cached_property
     def _init_program(self) -> Program:
@@ -101,8 +105,8 @@ class FusedStage:
             error.add_note(f"gradtx: in init at {leaves.path_names(flow.tree)[index]}.")
             raise
 
-    def _init_state(self, k: int, rows: list, flow: Flow, abstract: bool):
-        rule = self.rules[k]
+    @staticmethod
+    def _init_state(rule, rows: list, flow: Flow, abstract: bool):
         if rule.rule.state is EmptyState:
             return EmptyState()
         values, at = {}, 0
@@ -131,8 +135,7 @@ class _StageRun:
         self.stage, self.flow = stage, flow
         self.extras = [self._needed(rule) for rule in stage.rules]
         self.masks = [
-            None if rule.where is None else flow.mask(rule.name, rule.where)
-            for rule in stage.rules
+            None if rule.where is None else flow.mask(rule.name, rule.where) for rule in stage.rules
         ]
         self.shared = [self._checked(rule, s) for rule, s in zip(stage.rules, states, strict=True)]
         self.columns = [
@@ -251,8 +254,8 @@ class _StageRun:
         for rule, shared, rows in zip(self.stage.rules, self.shared, self.rows, strict=True):
             fields = rule.rule.per_param_fields
             columns = list(zip(*rows, strict=True)) if rows else [()] * len(fields)
-            trees = {n: self.flow.treedef.unflatten(c) for n, c in zip(fields, columns, strict=True)}
-            new.append(shared._replace(**trees))
+            trees = [self.flow.treedef.unflatten(column) for column in columns]
+            new.append(shared._replace(**dict(zip(fields, trees, strict=True))))
         return new
 
 
@@ -276,8 +279,6 @@ def _renumbered(ops: tuple, local: dict) -> tuple:
 
 def _placeholder(value):
     """A decay or number whose expansion has the names, without evaluating a schedule."""
-    from .rule import DecayNumber
-
     return DecayNumber(0.5) if isinstance(value, DecayNumber) else 0.5
 
 
@@ -293,11 +294,8 @@ def _pack(values: list) -> Any:
 
 def _without_leaves(state):
     """The state with its whole-tree fields only."""
-    from .state import fields_of
-
-    return type(state)(
-        *(v if not f.per_param else None for v, f in zip(state, fields_of(type(state)).values(), strict=True))
-    )
+    fields = fields_of(type(state))
+    return state._replace(**{name: None for name, field in fields.items() if field.per_param})
 
 
 def _stored_like(new, old):

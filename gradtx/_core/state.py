@@ -1,11 +1,11 @@
 """What the fields of a state hold: every field of a state says it by its annotation."""
 
+import functools
 import typing
 from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from .numerics import real_dtype_of
 
@@ -47,6 +47,7 @@ class EmptyState(NamedTuple):
     """The state of a transformation that remembers nothing."""
 
 
+@functools.lru_cache(maxsize=512)
 def fields_of(state_type: type) -> dict[str, Field]:
     """What each field of a state type holds, in order.
 
@@ -89,8 +90,3 @@ def cast_like(value: Any, stored: Any) -> Any:
         value,
         stored,
     )
-
-
-def as_array(leaf: Any) -> Any:
-    """A Python number as an array; arrays as they are."""
-    return leaf if hasattr(leaf, "dtype") else np.asarray(leaf, jnp.result_type(leaf))

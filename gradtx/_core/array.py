@@ -1,0 +1,149 @@
+"""One array on its way through a segment: what runs while a leaf function is traced."""
+
+import types
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from .numerics import accumulator_dtype, with_precision_of
+from .segment import Part, Segment
+from .state import cast_like, start_of_param
+
+
+def init_states(segment: Segment, active: tuple[bool, ...], numbers: Any, p: Any) -> tuple:
+    """The per-parameter fields of one array for each part, None for those that do not apply."""
+    wide = _wide(p)
+    spaces = _unpack(segment.numbers, numbers, segment.parts, p)
+    return tuple(
+        _init_part(part, wide, p, h) if on else None
+        for part, h, on in zip(segment.parts, spaces, active, strict=True)
+    )
+
+
+def _init_part(part: Part, wide, p, h) -> tuple:
+    given = part.rule.init(wide, h) if part.rule.init is not None else {}
+    dtypes = dict(part.dtypes)
+    values = []
+    for name in part.rule.per_param_fields:
+        value = given.pop(name) if name in given else start_of_param(part.rule.fields[name], wide)
+        if dtypes.get(name) is not None:
+            value = jax.tree.map(lambda x, d=dtypes[name]: x.astype(d), value)
+        values.append(jax.tree.map(lambda x: _own(jnp.asarray(x), wide, p), value))
+    if given:
+        raise TypeError(f"{part.name}: init returned {sorted(given)}, no field of its state.")
+    return tuple(values)
+
+
+def _own(x, *inputs):
+    """x in a buffer of its own, where it is an input itself: state never shares one."""
+    return jnp.copy(x) if any(x is i for i in inputs) else x
+
+
+def _wide(x, real_dtype=None):
+    dtype = with_precision_of(x.dtype, real_dtype or accumulator_dtype(x.dtype))
+    return lax.convert_element_type(x, dtype)
+
+
+def _unpack(layout, numbers, parts, like, real_dtype=None) -> list[types.SimpleNamespace]:
+    """The packed numbers as one namespace per part, in the dtype of the arithmetic."""
+    at, spaces = 0, []
+    if numbers is not None:
+        numbers = numbers.astype(real_dtype or accumulator_dtype(like.dtype))
+    for names, part in zip(layout, parts, strict=True):
+        values = {n: lax.index_in_dim(numbers, at + k, keepdims=False) for k, n in enumerate(names)}
+        at += len(names)
+        spaces.append(types.SimpleNamespace(**dict(part.static), **values))
+    return spaces
+
+
+class LeafRun:
+    """One array on its way through a segment; exists only while tracing."""
+
+    def __init__(self, segment, layout, active, numbers, keys, leaf_id, g, p, states):
+        stored = jax.tree.leaves(states)
+        self.real = accumulator_dtype(
+            g.dtype, *(s.dtype for s in stored), None if p is None else p.dtype
+        )
+        self.segment, self.active = segment, active
+        self.g, self.p, self.stored = g, p, list(states)
+        self.h = _unpack(layout, numbers, self.segment.parts, g, self.real)
+        for i, key in keys.items():
+            self.h[i].key = jax.random.fold_in(key, leaf_id)
+        self.wide_p = None if p is None else _wide(p, self.real)
+        self.measures: dict = {}
+
+    def result(self, out_dtype):
+        g = self.g
+        if not self.segment.changes_updates and self._is_narrow(g):
+            # The next segment widens the same array: XLA would widen it once and keep it.
+            g = _barrier(g)
+        with _promotion(self.g, self.p):
+            u = self._run(self.segment.ops, _wide(g, self.real))
+        inputs = (self.g, self.p)
+        states = tuple(jax.tree.map(lambda x: _own(x, *inputs), state) for state in self.stored)
+        if not self.segment.changes_updates:
+            return None, states, self.measures
+        return (u if out_dtype is None else u.astype(out_dtype)), states, self.measures
+
+    def _run(self, ops, u):
+        for op in ops:
+            if op[0] == "merge":
+                u = op[1](*(self._run(branch, u) for branch in op[2]))
+            elif self.active[op[1]]:
+                u = self._part(op[0], op[1], u)
+        return u
+
+    def _part(self, kind: str, i: int, u):
+        part, h = self.segment.parts[i], self.h[i]
+        rule = part.rule
+        with jax.named_scope(part.name):
+            state = self._load(i)
+            if kind != "finish" and rule.accumulate is not None:
+                self._store(i, rule.accumulate(u, state, self.wide_p, h))
+                state = self._load(i, just_stored=True)
+            if kind == "begin":
+                self.measures = rule.measure(u, state, self.wide_p, h)
+                return u
+            u, new_state = rule.update(u, state, self.wide_p, h)
+            if new_state is not state:
+                self._store(i, new_state)
+        return u
+
+    def _load(self, i: int, just_stored: bool = False):
+        rule = self.segment.parts[i].rule
+        values = dict(zip(rule.per_param_fields, self.stored[i] or (), strict=True))
+        if just_stored and any(self._is_narrow(x) for x in jax.tree.leaves(values)):
+            # XLA would compute the rounded and the exact value side by side and keep both.
+            values = _barrier(values)
+        values = jax.tree.map(lambda x: _wide(x, self.real), values)
+        return rule.state(**{name: values.get(name) for name in rule.fields})
+
+    def _is_narrow(self, x) -> bool:
+        return x.dtype != with_precision_of(x.dtype, self.real)
+
+    def _store(self, i: int, state) -> None:
+        rule = self.segment.parts[i].rule
+        self.stored[i] = tuple(
+            cast_like(getattr(state, name), old)
+            for name, old in zip(rule.per_param_fields, self.stored[i] or (), strict=True)
+        )
+
+
+@jax.custom_jvp
+def _barrier(values):
+    return lax.optimization_barrier(values)
+
+
+@_barrier.defjvp
+def _barrier_jvp(primals, tangents):
+    return _barrier(*primals), tangents[0]
+
+
+def _promotion(g, p):
+    """Under strict promotion no real scalar may scale a complex array; here it may."""
+    is_complex = any(x is not None and jnp.iscomplexobj(x) for x in (g, p))
+    return jax.numpy_dtype_promotion(
+        "standard" if is_complex else jax.config.jax_numpy_dtype_promotion
+    )

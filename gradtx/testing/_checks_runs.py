@@ -1,0 +1,129 @@
+"""Checks that the ways of running a transformation agree: eager, jit, scan, vmap, sharded."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from ._compare import close, describe, is_key, require, same_structure, with_paths
+from ._subject import Subject, copied, lane, stacked
+from ._trees import gradients_like
+
+
+def jit(subject: Subject) -> None:
+    """One trace serves all steps, and they agree with the eager ones."""
+    state = copied(subject.start)
+    for t, (g, want) in enumerate(zip(subject.gradients, subject.eager, strict=True), 1):
+        got = subject.jitted(copied(subject.params), state, g)
+        close(got.updates, want.updates, f"step {t}: the update under jit", subject.tolerance)
+        state = got.state
+    close(state, subject.eager[-1].state, "the state under jit", subject.tolerance)
+    require(
+        subject.traces == 1,
+        f"{len(subject.gradients)} steps must share one trace, but took {subject.traces}.",
+    )
+
+
+def _scanned(subject: Subject, params: Any, gradients: Any) -> tuple[Any, Any]:
+    def step(state, g):
+        updates, state = subject.update(g, state, params)
+        return state, updates
+
+    return jax.lax.scan(step, subject.tx.init(params), gradients)
+
+
+def scan(subject: Subject) -> None:
+    """Init and `lax.scan` over the steps, in one jit."""
+    subject = subject.arrays_only
+    gradients = stacked(*subject.gradients)
+    state, updates = jax.jit(lambda p, g: _scanned(subject, p, g))(subject.params, gradients)
+    for t, want in enumerate(subject.eager):
+        close(lane(updates, t), want.updates, f"step {t + 1}: the update in scan", subject.tolerance)
+    close(state, subject.eager[-1].state, "the state after scan", subject.tolerance)
+
+
+def vmap(subject: Subject) -> None:
+    """Two copies with other parameters and gradients side by side."""
+    subject = subject.arrays_only
+    other_params = jax.tree.map(lambda p: p / jnp.asarray(2, p.dtype), subject.params)
+    other_gradients = [gradients_like(subject.params, 10 + t) for t in range(2)]
+    lanes = [
+        subject.eager[:2],
+        subject.run(other_params, other_gradients),
+    ]
+
+    @jax.jit
+    @jax.vmap
+    def two_steps(params, first, second):
+        state = subject.tx.init(params)
+        updates_1, state = subject.update(first, state, params)
+        updates_2, state = subject.update(second, state, params)
+        return updates_1, updates_2, state
+
+    got = two_steps(
+        stacked(subject.params, other_params),
+        stacked(subject.gradients[0], other_gradients[0]),
+        stacked(subject.gradients[1], other_gradients[1]),
+    )
+    for i, (first, second) in enumerate(lanes):
+        for t, want in enumerate((first.updates, second.updates)):
+            what = f"copy {i + 1}, step {t + 1}: the update under vmap"
+            close(lane(got[t], i), want, what, subject.tolerance)
+        what = f"copy {i + 1}: the state under vmap"
+        close(lane(got[2], i), second.state, what, subject.tolerance)
+
+
+def sharding(subject: Subject) -> None:
+    """Sharded parameters give the same numbers, and state shaped like them is sharded so."""
+    devices = jax.device_count()
+    if devices < 2:
+        return
+    shape = (2, devices // 2) if devices % 2 == 0 else (1, devices)
+    mesh = jax.make_mesh(shape, ("data", "model"), axis_types=(AxisType.Explicit,) * 2)
+    specs = {
+        "matrix": PartitionSpec("data", "model"),
+        "columns": PartitionSpec(None, "model"),
+        "vector": PartitionSpec("model"),
+        "scalar": PartitionSpec(),
+    }
+    shapes = {"matrix": (4, shape[1]), "columns": (3, shape[1]), "vector": (shape[1],), "scalar": ()}
+    host = {n: np.linspace(-1, 1, int(np.prod(s)), dtype=np.float32) for n, s in shapes.items()}
+    params = {n: jnp.asarray(host[n].reshape(shapes[n])) for n in shapes}
+    one = Subject(subject.tx, params, subject.given, subject.tolerance)
+    shardings = {n: NamedSharding(mesh, specs[n]) for n in specs}
+    with jax.set_mesh(mesh):
+        many = Subject(
+            subject.tx, jax.device_put(params, shardings), subject.given, subject.tolerance
+        )
+        many.gradients = [jax.device_put(g, shardings) for g in one.gradients]
+        state = copied(many.start)
+        _sharded_like_params(state, shapes, specs, "after init")
+        for t, (g, want) in enumerate(zip(many.gradients, one.eager, strict=True), 1):
+            got = many.jitted(copied(many.params), state, g)
+            state = got.state
+            close(got.updates, want.updates, f"step {t}: the update, sharded", subject.tolerance)
+            for name, update in got.updates.items():
+                _require_spec(f"the update of {name} after step {t}", update, specs[name])
+            _sharded_like_params(state, shapes, specs, f"after step {t}")
+            same_structure(state, many.start, f"the state after step {t}")
+        close(state, one.eager[-1].state, "the state, sharded", subject.tolerance)
+
+
+def _sharded_like_params(state, shapes: dict, specs: dict, when: str) -> None:
+    for path, leaf in with_paths(state):
+        for name, spec in specs.items():
+            fits = path.endswith(f"['{name}']") and np.shape(leaf) == shapes[name]
+            if fits and not is_key(leaf):
+                _require_spec(f"the state at {path} {when}", leaf, spec)
+
+
+def _require_spec(what: str, leaf, spec) -> None:
+    got = getattr(leaf.sharding, "spec", None)
+    padded = tuple(got or ()) + (None,) * (leaf.ndim - len(tuple(got or ())))
+    wanted = tuple(spec) + (None,) * (leaf.ndim - len(tuple(spec)))
+    require(
+        leaf.ndim == 0 or padded == wanted,
+        f"{what}, {describe(leaf)}, must be sharded like its parameter, {spec}, but is {got}.",
+    )

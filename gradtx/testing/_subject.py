@@ -1,0 +1,103 @@
+"""A transformation under test, with what several checks need and should compile once."""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from .._core.apply import apply_updates
+from .._core.transformation import GradientTransformation, as_transformation
+from ._trees import gradients_like, is_trainable, trainable_only
+
+STEPS = 3
+
+
+class Step(NamedTuple):
+    """What one update returned, and the parameters with it applied."""
+
+    updates: Any
+    state: Any
+    params: Any
+
+
+class Subject:
+    """A transformation with parameters, gradients and extra arguments.
+
+    Attributes:
+        tx: The transformation; a pair from elsewhere is treated as in a chain of gradtx.
+        params: Parameters, the same at each step.
+        gradients: Gradients of each step.
+        given: The extra arguments, or a function from parameters to them.
+        tolerance: Largest relative difference between two ways of running it.
+        traces: How often `jitted` was traced so far.
+    """
+
+    def __init__(self, tx: Any, params: Any, extras: Any, tolerance: float):
+        self.tx: GradientTransformation = as_transformation(tx, "check_transformation")
+        self.given, self.tolerance, self.traces = extras, tolerance, 0
+        self.params = params
+        self.gradients = [gradients_like(params, seed) for seed in range(STEPS)]
+
+    def extras(self, params: Any) -> dict[str, Any]:
+        """The extra arguments of an update of these parameters."""
+        if callable(self.given):
+            return self.given(params)
+        return dict(self.given or {})
+
+    def update(self, updates: Any, state: Any, params: Any, **more: Any) -> tuple[Any, Any]:
+        """The transformation's update with its extra arguments."""
+        return self.tx.update(updates, state, params, **self.extras(params), **more)
+
+    def run(self, params: Any, gradients: list, state: Any = None) -> list[Step]:
+        """Some steps without `jit`; the parameters stay where they are."""
+        state = self.tx.init(params) if state is None else state
+        steps = []
+        for g in gradients:
+            updates, state = self.update(g, state, params)
+            steps.append(Step(updates, state, None))
+        return steps
+
+    @functools.cached_property
+    def start(self) -> Any:
+        """The state at the start."""
+        return self.tx.init(self.params)
+
+    @functools.cached_property
+    def eager(self) -> list[Step]:
+        """The steps without `jit`: what all other ways of running it are compared with."""
+        return self.run(self.params, self.gradients, self.start)
+
+    @functools.cached_property
+    def jitted(self) -> Any:
+        """(params, state, gradients) -> `Step`, compiled, parameters and state donated."""
+
+        def step(params, state, gradients):
+            self.traces += 1
+            updates, state = self.update(gradients, state, params)
+            return Step(updates, state, apply_updates(params, updates))
+
+        return jax.jit(step, donate_argnums=(0, 1))
+
+    @functools.cached_property
+    def arrays_only(self) -> "Subject":
+        """The same without the leaves that are no real or complex arrays."""
+        other = Subject(self.tx, trainable_only(self.params), self.given, self.tolerance)
+        if all(is_trainable(p) for p in jax.tree.leaves(self.params)):
+            return self
+        return other
+
+
+def copied(tree: Any) -> Any:
+    """The tree in buffers of its own."""
+    return jax.tree.map(lambda x: jnp.copy(x) if isinstance(x, jax.Array) else x, tree)
+
+
+def stacked(*trees: Any) -> Any:
+    """Trees of one structure as one with a new leading axis."""
+    return jax.tree.map(lambda *xs: jnp.stack(xs), *trees)
+
+
+def lane(tree: Any, index: int) -> Any:
+    """One of the trees that were stacked."""
+    return jax.tree.map(lambda x: x[index], tree)
