@@ -51,9 +51,10 @@ site: $(VENV)/.stamp-docs
 	$(BIN)/python docs/_api.py
 	$(BIN)/zensical build --clean --strict
 
-examples: $(VENV)/.stamp-examples  ## run every example on a small problem
-	@set -e; for script in examples/[a-z]*.py; do \
-	  echo "== $$script"; $(BIN)/python $$script --quick; done
+examples: $(VENV)/.stamp-examples  ## run every example on a small problem, away from your files
+	@set -e; out=$$(mktemp -d); trap 'rm -rf "$$out"' EXIT; \
+	for script in examples/[a-z]*.py; do echo "== $$script"; \
+	  (cd "$$out" && "$(abspath $(BIN))/python" "$(CURDIR)/$$script" --quick); done
 
 bench: $(VENV)/.stamp-peers  ## print the table of times and memory against optax and torch
 	$(BIN)/python benchmarks/run.py $(ARGS)
@@ -67,7 +68,7 @@ wheel: $(VENV)/.stamp-lint  ## build the wheel and check that it holds gradtx on
 	  assert not alien and 'gradtx/py.typed' in names, alien"
 
 clean:  ## remove everything that make has made
-	rm -rf $(VENV) build dist site docs/api .pytest_cache .ruff_cache .hypothesis .cache
+	rm -rf $(VENV) build dist site docs/api demo_report .pytest_cache .ruff_cache .hypothesis .cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A bare system Python may lack ensurepip; then pip comes from outside.

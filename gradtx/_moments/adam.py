@@ -2,10 +2,12 @@
 
 from typing import NamedTuple
 
-from .._core.numerics import abs2, average, debiasing, divide, root, safe_increment
+from .._core.numerics import average, divide, root
 from .._core.rule import Rule, decay
 from .._core.transformation import GradientTransformation, lift, transformation
 from ..typing import Count, Decay, DType, NonNegative, PerParam, PerParamReal
+from .bias import corrected_mean, next_biases
+from .moments import mean_square
 
 
 class ScaleByAdamState(NamedTuple):
@@ -16,32 +18,23 @@ class ScaleByAdamState(NamedTuple):
     nu: PerParamReal
 
 
-def _next_biases(state, h, extra):
-    t = safe_increment(state.count)
-    biases = {
-        "mu_bias": debiasing(h.log_b1, t),
-        "next_mu_bias": debiasing(h.log_b1, safe_increment(t)),
-        "nu_bias": debiasing(h.log_b2, t),
-    }
-    return biases, state._replace(count=t)
-
-
 def _average_moments(g, state, p, h):
     return state._replace(
         mu=average(state.mu, g, h.b1, h.one_minus_b1),
-        nu=average(state.nu, abs2(g), h.b2, h.one_minus_b2),
+        nu=mean_square(state.nu, g, h.b2, h.one_minus_b2),
     )
 
 
 def _adam_direction(g, state, p, h):
-    mean = state.mu / h.mu_bias
-    if h.nesterov:
-        mean = h.b1 * state.mu / h.next_mu_bias + h.one_minus_b1 * g / h.mu_bias
+    mean = corrected_mean(g, state.mu, h)
+    if h.eps_hat:
+        mean = mean * root(h.nu_bias)
+        return divide(mean, root(state.nu + h.eps_root) + h.eps), state
     return divide(mean, root(state.nu / h.nu_bias + h.eps_root) + h.eps), state
 
 
 _ADAM = Rule(
-    _adam_direction, state=ScaleByAdamState, shared=_next_biases, accumulate=_average_moments
+    _adam_direction, state=ScaleByAdamState, shared=next_biases, accumulate=_average_moments
 )
 
 
@@ -54,6 +47,7 @@ def scale_by_adam(
     mu_dtype: DType | None = None,
     *,
     nesterov: bool = False,
+    eps_hat: bool = False,
 ) -> GradientTransformation:
     """Divide a mean of the gradient by the root of a mean of its square.
 
@@ -63,7 +57,11 @@ def scale_by_adam(
         nu = b2 nu + (1 - b2) |g|^2
         u = (mu / (1 - b1^t)) / (sqrt(nu / (1 - b2^t) + eps_root) + eps)
 
-    and with `nesterov` the numerator b1 mu / (1 - b1^(t+1)) + (1 - b1) g / (1 - b1^t).
+    and with `nesterov` the numerator b1 mu / (1 - b1^(t+1)) + (1 - b1) g / (1 - b1^t). With
+    `eps_hat` it is the paper's cheaper order, whose epsilon is another one (eps here becomes
+    eps / sqrt(1 - b2^t) there, 32 times as much at first for b2 = 0.999):
+
+        u = sqrt(1 - b2^t) / (1 - b1^t) mu / (sqrt(nu + eps_root) + eps)
 
     Shapes: mu and nu are shaped like g: the state costs two copies of the parameters.
     Units: u has none, so the learning rate is the distance a parameter moves in one step.
@@ -75,6 +73,7 @@ def scale_by_adam(
         eps_root: Added under the root, in [0, inf), in units of the squared gradient.
         mu_dtype: Dtype in which mu is stored; None for float32 or wider.
         nesterov: Whether to use Nesterov's momentum (Dozat 2016, without its schedule).
+        eps_hat: Whether eps is added to the uncorrected root (end of section 2 of the paper).
 
     Returns:
         The transformation, with a `ScaleByAdamState`.
@@ -91,6 +90,6 @@ def scale_by_adam(
         b2=decay(b2),
         eps=eps,
         eps_root=eps_root,
-        static={"nesterov": nesterov},
+        static={"nesterov": nesterov, "eps_hat": eps_hat},
         dtypes={"mu": mu_dtype},
     )

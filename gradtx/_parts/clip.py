@@ -2,10 +2,45 @@
 
 import jax.numpy as jnp
 
-from .._core.numerics import abs2, root
+from .._core.numerics import abs2, magnitude, root
 from .._core.rule import Rule
 from .._core.transformation import GradientTransformation, lift, transformation
-from ..typing import Threshold
+from ..typing import NonNegative, Threshold
+from .norms import measure_square_norm, norm, root_mean_square, scale_by_factor, shrinking
+
+
+@transformation
+def clip(max_delta: Threshold) -> GradientTransformation:
+    """Bound every entry.
+
+    For each entry g:
+
+        u = min(max(g, -max_delta), max_delta)
+
+    and of a complex entry the magnitude is bounded, its phase stays.
+
+    Shapes: any.
+    Units: `max_delta` is in units of the gradient.
+
+    Args:
+        max_delta: Largest magnitude of an entry, in [0, inf].
+
+    Returns:
+        The transformation, without state.
+
+    Raises:
+        ValueError: If `max_delta` is negative or nan.
+    """
+    return lift(_CLIP, max_delta=max_delta)
+
+
+def _clip_entries(g, state, p, h):
+    if jnp.iscomplexobj(g):
+        return g * shrinking(magnitude(g), h.max_delta), state
+    return jnp.clip(g, -h.max_delta, h.max_delta), state
+
+
+_CLIP = Rule(_clip_entries)
 
 
 @transformation
@@ -33,18 +68,135 @@ def clip_by_global_norm(max_norm: Threshold) -> GradientTransformation:
     return lift(_CLIP_BY_GLOBAL_NORM, max_norm=max_norm)
 
 
-def _square_norm(g, state, p, h):
-    return {"square_norm": jnp.sum(abs2(g))}
-
-
 def _clipping_factor(totals, state, h):
-    norm = root(totals["square_norm"])
-    too_long = norm > h.max_norm
-    return {"factor": jnp.where(too_long, h.max_norm / jnp.where(too_long, norm, 1), 1)}, state
+    return {"factor": shrinking(root(totals["square_norm"]), h.max_norm)}, state
 
 
-def _scale_by_factor(g, state, p, h):
-    return g * h.factor, state
+_CLIP_BY_GLOBAL_NORM = Rule(
+    scale_by_factor, measure=measure_square_norm, conclude=_clipping_factor
+)
 
 
-_CLIP_BY_GLOBAL_NORM = Rule(_scale_by_factor, measure=_square_norm, conclude=_clipping_factor)
+@transformation
+def clip_by_block_norm(max_norm: Threshold) -> GradientTransformation:
+    """Scale each array down so that its own norm is at most `max_norm`.
+
+    For each array g:
+
+        u = g * min(1, max_norm / sqrt(sum |g|^2))
+
+    Shapes: any.
+    Units: `max_norm` is in units of the gradient, times the root of the number of entries.
+
+    Args:
+        max_norm: Largest norm of an array, in [0, inf].
+
+    Returns:
+        The transformation, without state.
+
+    Raises:
+        ValueError: If `max_norm` is negative or nan.
+    """
+    return lift(_CLIP_BY_BLOCK_NORM, max_norm=max_norm)
+
+
+def _clip_block_norm(g, state, p, h):
+    return g * shrinking(norm(g), h.max_norm), state
+
+
+_CLIP_BY_BLOCK_NORM = Rule(_clip_block_norm)
+
+
+@transformation
+def clip_by_block_rms(threshold: Threshold) -> GradientTransformation:
+    """Scale each array down so that its root mean square is at most `threshold`.
+
+    For each array g:
+
+        u = g * min(1, threshold / sqrt(mean |g|^2))
+
+    Shapes: any.
+    Units: `threshold` is in units of the gradient, whatever the size of the array.
+
+    Args:
+        threshold: Largest root mean square of an array, in [0, inf].
+
+    Returns:
+        The transformation, without state.
+
+    Raises:
+        ValueError: If `threshold` is negative or nan.
+
+    Source: Shazeer, Stern 2018, https://arxiv.org/abs/1804.04235, section 6.
+    """
+    return lift(_CLIP_BY_BLOCK_RMS, threshold=threshold)
+
+
+def _clip_block_rms(g, state, p, h):
+    return g * shrinking(root_mean_square(g), h.threshold), state
+
+
+_CLIP_BY_BLOCK_RMS = Rule(_clip_block_rms)
+
+
+@transformation
+def adaptive_grad_clip(
+    clipping: NonNegative,
+    eps: NonNegative = 1e-3,
+    axis: int | tuple[int, ...] | None = None,
+) -> GradientTransformation:
+    """Bound the gradient of each unit relative to the norm of its weights.
+
+    A unit is what remains when the array is cut along the axes that are not reduced. With norms
+    over the entries of a unit, of the gradient g and of the parameter p:
+
+        u = g * min(1, clipping * max(norm(p), eps) / norm(g))
+
+    Shapes: an array with at most one axis longer than 1 is one unit; with 2 or 3 axes the norm is
+        over the first (Flax's dense and attention kernels), with 4 or 5 over all but the last
+        (convolution kernels). Other arrays need `axis`.
+    Units: `clipping` has none; `eps` is in units of the parameter.
+
+    Args:
+        clipping: Largest norm of a unit's gradient in norms of its weights, in [0, inf).
+        eps: Weights of a smaller norm count as having this one, so that zero weights can move,
+            in [0, inf).
+        axis: The axis or axes over which norms are taken, the same for all arrays; None for the
+            choice by shape above.
+
+    Returns:
+        The transformation, without state. Its update needs the parameters.
+
+    Raises:
+        ValueError: If an argument is outside its range; on update, if an array has more than 5
+            axes and `axis` is None.
+
+    Source: Brock, De, Smith, Simonyan 2021, https://arxiv.org/abs/2102.06171, section 4.1.
+    """
+    axes = tuple(axis) if isinstance(axis, (tuple, list)) else axis
+    return lift(_ADAPTIVE_GRAD_CLIP, clipping=clipping, eps=eps, static={"axis": axes})
+
+
+def _unit_norm(x, axis):
+    return root(jnp.sum(abs2(x), axis=_unit_axes(x) if axis is None else axis, keepdims=True))
+
+
+def _unit_axes(x):
+    if sum(n != 1 for n in x.shape) <= 1:
+        return None
+    if x.ndim <= 3:
+        return 0
+    if x.ndim <= 5:
+        return tuple(range(x.ndim - 1))
+    raise ValueError(
+        "adaptive_grad_clip: without `axis` an array must have at most 5 axes, but one has the "
+        f"shape {x.shape}. Give the axes over which the norm of a unit is taken."
+    )
+
+
+def _clip_units(g, state, p, h):
+    limit = h.clipping * jnp.maximum(_unit_norm(p, h.axis), h.eps)
+    return g * shrinking(_unit_norm(g, h.axis), limit), state
+
+
+_ADAPTIVE_GRAD_CLIP = Rule(_clip_units, params=True)

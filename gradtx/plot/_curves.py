@@ -46,7 +46,7 @@ def schedules(
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     step = jnp.arange(steps)
     for axes, (name, schedule) in zip(grid.flat, schedules.items(), strict=False):
-        values = np.asarray(jax.vmap(schedule)(step) if callable(schedule) else schedule)
+        values = np.asarray(jax.jit(jax.vmap(schedule))(step) if callable(schedule) else schedule)
         values = np.broadcast_to(values, (steps,))
         axes.plot(step, values, color="#0072b2")
         axes.fill_between(step, 0.0, values, color="#0072b2", alpha=0.12, linewidth=0)

@@ -1,0 +1,37 @@
+"""Sizes of one array that rules share, and what it takes to stay below a limit."""
+
+import jax
+import jax.numpy as jnp
+
+from .._core.numerics import abs2, root
+
+
+def square_norm(x: jax.Array) -> jax.Array:
+    """The sum of |x|^2."""
+    return jnp.sum(abs2(x))
+
+
+def norm(x: jax.Array) -> jax.Array:
+    """The Euclidean norm of all entries."""
+    return root(square_norm(x))
+
+
+def root_mean_square(x: jax.Array) -> jax.Array:
+    """The root of the mean of |x|^2; 0 for an array without entries."""
+    return root(square_norm(x) / max(x.size, 1))
+
+
+def shrinking(size: jax.Array, limit: jax.Array) -> jax.Array:
+    """The factor min(1, limit / size), also where both are 0."""
+    too_large = size > limit
+    return jnp.where(too_large, limit / jnp.where(too_large, size, 1), 1)
+
+
+def measure_square_norm(g, state, p, h):
+    """The `measure` of rules that need the norm of the whole tree."""
+    return {"square_norm": square_norm(g)}
+
+
+def scale_by_factor(g, state, p, h):
+    """The `update` of rules whose `conclude` returns the `factor` of the whole tree."""
+    return g * h.factor, state
