@@ -59,6 +59,17 @@ from ._moments.rms import ScaleByRmsState as ScaleByRmsState
 from ._moments.rms import ScaleByRmsWithCountState as ScaleByRmsWithCountState
 from ._moments.rms import scale_by_rms as scale_by_rms
 from ._moments.rms import scale_by_stddev as scale_by_stddev
+from ._optimizers.adam import adam as adam
+from ._optimizers.adam import adamax as adamax
+from ._optimizers.adam import adamaxw as adamaxw
+from ._optimizers.adam import adamw as adamw
+from ._optimizers.adam import amsgrad as amsgrad
+from ._optimizers.adam import nadam as nadam
+from ._optimizers.adam import nadamw as nadamw
+from ._optimizers.adaptive import adadelta as adadelta
+from ._optimizers.adaptive import adagrad as adagrad
+from ._optimizers.adaptive import rmsprop as rmsprop
+from ._optimizers.sgd import sgd as sgd
 from ._parts.clip import clip_by_global_norm as clip_by_global_norm
 from ._parts.decay import add_decayed_weights as add_decayed_weights
 from ._parts.decay import AddDecayedWeightsState as AddDecayedWeightsState

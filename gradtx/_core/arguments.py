@@ -13,6 +13,8 @@ from typing import Annotated, Any
 import jax
 import numpy as np
 
+from .leaves import is_traced
+
 Numeric = float | jax.Array | np.ndarray
 Schedule = Callable[[Any], Any]
 ScalarOrSchedule = float | jax.Array | np.ndarray | Schedule
@@ -70,7 +72,7 @@ def concrete_number(value) -> float | None:
     if isinstance(value, numbers.Real):
         return float(value)
     if isinstance(value, (np.ndarray, np.generic, jax.Array)) and np.ndim(value) == 0:
-        if isinstance(value, jax.core.Tracer) or not np.issubdtype(_np_dtype(value), np.number):
+        if is_traced(value) or not np.issubdtype(_np_dtype(value), np.number):
             return None
         return float(value)
     return None
@@ -120,7 +122,7 @@ def _check_interval(label: str, base, interval: Interval, value) -> None:
         if not takes_schedule:
             raise TypeError(f"{label} must be {interval}, but is a function ({value!r}).")
         return
-    if isinstance(value, jax.core.Tracer):
+    if is_traced(value):
         return
     number = concrete_number(value)
     if number is None:

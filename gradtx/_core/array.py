@@ -1,5 +1,6 @@
 """One array on its way through a segment: what runs while a leaf function is traced."""
 
+import contextlib
 import types
 from typing import Any
 
@@ -29,7 +30,9 @@ def _init_part(part: Part, wide, p, h) -> tuple:
     for name in part.rule.per_param_fields:
         value = given.pop(name) if name in given else start_of_param(part.rule.fields[name], wide)
         if dtypes.get(name) is not None:
-            value = jax.tree.map(lambda x, d=dtypes[name]: x.astype(d), value)
+            value = jax.tree.map(
+                lambda x, d=dtypes[name]: x.astype(with_precision_of(x.dtype, d)), value
+            )
         values.append(jax.tree.map(lambda x: _own(jnp.asarray(x), wide, p), value))
     if given:
         raise TypeError(f"{part.name}: init returned {sorted(given)}, no field of its state.")
@@ -49,8 +52,9 @@ def _wide(x, real_dtype=None):
 def _unpack(layout, numbers, parts, like, real_dtype=None) -> list[types.SimpleNamespace]:
     """The packed numbers as one namespace per part, in the dtype of the arithmetic."""
     at, spaces = 0, []
-    if numbers is not None:
-        numbers = numbers.astype(real_dtype or accumulator_dtype(like.dtype))
+    if numbers is None:
+        numbers = jnp.zeros(0)
+    numbers = numbers.astype(real_dtype or accumulator_dtype(like.dtype))
     for names, part in zip(layout, parts, strict=True):
         values = {n: lax.index_in_dim(numbers, at + k, keepdims=False) for k, n in enumerate(names)}
         at += len(names)
@@ -143,7 +147,6 @@ def _barrier_jvp(primals, tangents):
 
 def _promotion(g, p):
     """Under strict promotion no real scalar may scale a complex array; here it may."""
-    is_complex = any(x is not None and jnp.iscomplexobj(x) for x in (g, p))
-    return jax.numpy_dtype_promotion(
-        "standard" if is_complex else jax.config.jax_numpy_dtype_promotion
-    )
+    if not any(x is not None and jnp.iscomplexobj(x) for x in (g, p)):
+        return contextlib.nullcontext()
+    return jax.numpy_dtype_promotion("standard")

@@ -180,7 +180,7 @@ class _Composite(Body):
 
     name: str
     children: tuple[Any, ...]
-    names = None
+    names: tuple[str, ...] | None
 
     @functools.cached_property
     def bodies(self) -> tuple[Body, ...]:
@@ -237,7 +237,7 @@ class Sequence(_Composite):
     names: tuple[str, ...] | None = None
 
     @functools.cached_property
-    def width(self) -> int:  # type: ignore[override]
+    def width(self) -> int:
         return sum(body.width for body in self.bodies)
 
     def emit(self, plan: Plan) -> None:
@@ -252,6 +252,7 @@ class Branches(_Composite):
     name: str
     children: tuple[Any, ...]
     merge: Callable
+    names: tuple[str, ...] | None = None
 
     @functools.cached_property
     def fused(self) -> list[FusedStage] | None:
@@ -260,7 +261,7 @@ class Branches(_Composite):
         return None if None in stages else stages  # type: ignore[return-value]
 
     @functools.cached_property
-    def width(self) -> int:  # type: ignore[override]
+    def width(self) -> int:
         return 1 if self.fused is None else sum(body.width for body in self.bodies)
 
     def flatten_state(self, state: Any) -> list:

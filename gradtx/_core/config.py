@@ -16,6 +16,7 @@ from .describe import (
     lookup,
     registered_name,
 )
+from .leaves import is_traced
 
 
 def rebuild(constructor: Callable, args: tuple, kwargs: dict) -> Any:
@@ -27,7 +28,7 @@ def check_picklable(description: Description) -> None:
     """Raise a TypeError that names the first argument that has no name to be found by."""
     for name, value in description.arguments.items():
         for leaf in jax.tree.leaves(value, is_leaf=lambda x: isinstance(x, Described)):
-            if isinstance(leaf, jax.core.Tracer):
+            if is_traced(leaf):
                 raise TypeError(
                     f"cannot pickle {description.name}: its argument `{name}` is a traced value."
                 )
@@ -109,7 +110,7 @@ def _encode(value: Any, where: str) -> Any:
 
 
 def _encode_array(value: Any, where: str) -> dict:
-    if isinstance(value, jax.core.Tracer):
+    if is_traced(value):
         raise TypeError(f"to_config: {where} is a traced value.")
     if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
         data = np.asarray(jax.random.key_data(value)).tolist()
@@ -164,7 +165,7 @@ _DECODERS: dict[str, Callable[[dict], Any]] = {
     "dtype": lambda c: jnp.dtype(c["dtype"]),
     "array": _decode_array,
     "key": lambda c: jax.random.wrap_key_data(
-        np.asarray(c["key"], np.uint32), impl=c["implementation"]
+        jnp.asarray(c["key"], jnp.uint32), impl=c["implementation"]
     ),
     "function": lambda c: lookup(c["function"]),
 }

@@ -15,6 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .leaves import is_traced
+
 _REGISTRY: dict[str, Callable] = {}
 
 
@@ -92,7 +94,7 @@ class Description:
 
     def call_arguments(self) -> tuple[tuple, dict[str, Any]]:
         """The arguments as (args, kwargs) that make the same value again."""
-        bound = inspect.BoundArguments(self.signature, dict(self.arguments))  # type: ignore[arg-type]
+        bound = inspect.BoundArguments(self.signature, dict(self.arguments))
         return bound.args, bound.kwargs
 
     def written_arguments(self, all_of_them: bool = False) -> list[tuple[str | None, Any]]:
@@ -116,6 +118,14 @@ class Description:
         return written
 
 
+def reduced(description: Description) -> tuple:
+    """What `__reduce__` of a described value returns: how to make it again."""
+    from .config import check_picklable, rebuild  # configs know descriptions, not vice versa
+
+    check_picklable(description)
+    return rebuild, (description.constructor, *description.call_arguments())
+
+
 class Described:
     """Base of values with a description: equality, hash, repr and pickling go by it."""
 
@@ -136,10 +146,7 @@ class Described:
         return written(self.description)
 
     def __reduce__(self):
-        from .config import check_picklable, rebuild
-
-        check_picklable(self.description)
-        return rebuild, (self.description.constructor, *self.description.call_arguments())
+        return reduced(self.description)
 
 
 class _Identity:
@@ -190,7 +197,7 @@ def _is_dtype(value: type) -> bool:
 
 
 def _array_key(value) -> Any:
-    if isinstance(value, jax.core.Tracer):
+    if is_traced(value):
         return _Identity(value)
     if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
         data = jax.random.key_data(value)

@@ -64,6 +64,12 @@ class Flow:
         """A number per leaf that depends on its path alone."""
         return [np.uint32(zlib.crc32(path.encode())) for path in leaves.path_names(self.tree)]
 
+    @functools.cached_property
+    def param_arrays(self) -> list:
+        """The parameters, Python numbers among them as arrays."""
+        given = self.params or [None] * len(self.leaves)
+        return [as_array(p) if on else p for p, on in zip(given, self.trainable, strict=True)]
+
     def out_dtype(self, index: int) -> Any:
         """The dtype the running stage must return, or None for that of its arithmetic."""
         return self.dtypes[index] if self.casting else None

@@ -25,7 +25,7 @@ _MOST_PROGRAMS = 512
 def clear_caches() -> None:
     """Forget every traced and compiled function that gradtx keeps."""
     _PROGRAMS.clear()
-    _total.clear_cache()
+    _total.clear_cache()  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def program_of(segment: Segment) -> "Program":

@@ -3,6 +3,7 @@
 import functools
 
 import jax
+import jax.core
 import jax.numpy as jnp
 import numpy as np
 
@@ -27,6 +28,11 @@ def is_inexact(leaf) -> bool:
     if dtype is None:
         return isinstance(leaf, (float, complex))
     return hasattr(leaf, "shape") and _inexact_dtype(dtype)
+
+
+def is_traced(x) -> bool:
+    """Whether x stands for a value that is not known yet."""
+    return isinstance(x, jax.core.Tracer)
 
 
 def is_abstract(leaf) -> bool:

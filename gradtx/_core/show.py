@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .describe import Description, _is_dtype
+from .leaves import is_traced
 
 _WIDTH = 88
 
@@ -44,8 +45,8 @@ def _value(value: Any, indent: int) -> str:
 def short(value: Any) -> str:
     """One value on one line."""
     if isinstance(value, (np.ndarray, np.generic, jax.Array)):
-        if isinstance(value, jax.core.Tracer):
-            return f"<traced {value.aval.str_short()}>"
+        if is_traced(value):
+            return f"<traced {jax.typeof(value).str_short()}>"
         if jnp.issubdtype(value.dtype, jax.dtypes.extended):
             return f"<{value.dtype}{list(value.shape)}>"
         if value.size <= 8:

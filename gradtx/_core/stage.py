@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import leaves
-from .flow import Flow, as_array
+from .flow import Flow
 from .fuse import Program, program_of, total
 from .rule import DecayNumber, at_step, expand, schedule_of
 from .segment import Segment
@@ -172,6 +172,7 @@ class _StageRun:
         all_active = (True,) * len(used)
         masked = any(self.masks[i] is not None for i in used)
         stateful = [self.rows[i] for i in used]
+        params = flow.param_arrays if segment.reads_params else [None] * len(flow.leaves)
         for index, g in enumerate(flow.leaves):
             if not flow.trainable[index]:
                 continue
@@ -188,7 +189,7 @@ class _StageRun:
                     keys,
                     flow.leaf_ids[index] if keys else None,
                     g,
-                    as_array(flow.params[index]) if segment.reads_params else None,
+                    params[index],
                     states,
                 )
             except Exception as error:
@@ -205,8 +206,9 @@ class _StageRun:
             rule = segment.parts[segment.measures].rule
             self.totals = total(measured, rule, _number_dtype())
 
-    def _active(self, used, index):
-        return tuple([self.masks[i] is None or self.masks[i][index] for i in used])
+    def _active(self, used, index) -> tuple[bool, ...]:
+        masks = [self.masks[i] for i in used]
+        return tuple([mask is None or mask[index] for mask in masks])
 
     def _numbers(self, program: Program, used: tuple[int, ...]):
         constants, dynamic = [], {}
@@ -283,7 +285,7 @@ def _placeholder(value):
 
 
 def _number_dtype() -> np.dtype:
-    return np.dtype(np.float64 if jax.config.jax_enable_x64 else np.float32)
+    return np.dtype(jnp.result_type(float))  # float64 under jax_enable_x64
 
 
 def _pack(values: list) -> Any:

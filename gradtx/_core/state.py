@@ -60,7 +60,7 @@ def fields_of(state_type: type) -> dict[str, Field]:
     """
     hints = typing.get_type_hints(state_type, include_extras=True)
     fields = {}
-    for name in state_type._fields:  # type: ignore[attr-defined]
+    for name in state_type._fields:
         marks = [m for m in getattr(hints.get(name), "__metadata__", ()) if isinstance(m, Field)]
         if not marks:
             raise TypeError(

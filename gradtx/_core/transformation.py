@@ -9,7 +9,7 @@ from . import body as bodies
 from . import show
 from .apply import apply_updates
 from .constructor import F, described
-from .describe import Described, Description
+from .describe import Description, reduced
 from .flow import Flow
 from .rule import Rule
 
@@ -91,9 +91,10 @@ class GradientTransformation(_Pair):
     def __eq__(self, other):
         if not isinstance(other, tuple):
             return NotImplemented
-        if self.description is None or getattr(other, "description", None) is None:
+        theirs = getattr(other, "description", None)
+        if self.description is None or theirs is None:
             return tuple.__eq__(self, other)
-        return self.description.key == other.description.key
+        return self.description.key == theirs.key
 
     def __ne__(self, other):
         equal = self.__eq__(other)
@@ -114,7 +115,7 @@ class GradientTransformation(_Pair):
 
     def __reduce__(self):
         if self.description is not None:
-            return Described.__reduce__(self)
+            return reduced(self.description)
         return GradientTransformation, tuple(self)
 
     @property

@@ -1,16 +1,12 @@
 """Adamax: Adam with the infinity norm of the gradients in the denominator."""
 
-from .._core.numerics import average, debiasing, divide, safe_increment
+from .._core.numerics import average, divide
 from .._core.rule import Rule, decay
 from .._core.transformation import GradientTransformation, lift, transformation
 from ..typing import Decay, NonNegative
 from .adam import ScaleByAdamState
+from .bias import next_biases
 from .moments import decayed_maximum
-
-
-def _next_bias(state, h, extra):
-    t = safe_increment(state.count)
-    return {"mu_bias": debiasing(h.log_b1, t)}, state._replace(count=t)
 
 
 def _gather_moments(g, state, p, h):
@@ -25,7 +21,7 @@ def _adamax_direction(g, state, p, h):
 
 
 _ADAMAX = Rule(
-    _adamax_direction, state=ScaleByAdamState, shared=_next_bias, accumulate=_gather_moments
+    _adamax_direction, state=ScaleByAdamState, shared=next_biases, accumulate=_gather_moments
 )
 
 
@@ -42,8 +38,7 @@ def scale_by_adamax(
         u = mu / (1 - b1^t) / nu
 
     Shapes: the state costs two copies of the parameters.
-    Units: u has none, and with eps = 0 its entries are at most 1 at the first step and stay so
-        while the gradient keeps its sign.
+    Units: u has none. Its entries are about 1 at most: the learning rate bounds the step.
 
     Args:
         b1: Decay of the mean, in [0, 1).

@@ -4,10 +4,11 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from .._core.numerics import average, debiasing, divide, root, safe_increment
+from .._core.numerics import average, divide, root
 from .._core.rule import Rule, decay
 from .._core.transformation import GradientTransformation, lift, transformation
 from ..typing import Count, Decay, DType, NonNegative, PerParam, PerParamReal
+from .bias import next_biases
 from .moments import mean_square
 
 
@@ -18,16 +19,6 @@ class ScaleByAmsgradState(NamedTuple):
     mu: PerParam
     nu: PerParamReal
     nu_max: PerParamReal
-
-
-def _next_biases(state, h, extra):
-    t = safe_increment(state.count)
-    biases = {}
-    if h.bias_correction_mu:
-        biases["mu_bias"] = debiasing(h.log_b1, t)
-    if h.bias_correction_nu:
-        biases["nu_bias"] = debiasing(h.log_b2, t)
-    return biases, state._replace(count=t)
 
 
 def _average_moments(g, state, p, h):
@@ -44,7 +35,7 @@ def _amsgrad_direction(g, state, p, h):
 
 
 _AMSGRAD = Rule(
-    _amsgrad_direction, state=ScaleByAmsgradState, shared=_next_biases, accumulate=_average_moments
+    _amsgrad_direction, state=ScaleByAmsgradState, shared=next_biases, accumulate=_average_moments
 )
 
 

@@ -15,9 +15,7 @@ def velocity(v: jax.Array, g: jax.Array, decay: jax.Array, weight: jax.Array | f
     return decay * v + weight * g
 
 
-def mean_square(
-    nu: jax.Array, g: jax.Array, decay: jax.Array, complement: jax.Array
-) -> jax.Array:
+def mean_square(nu: jax.Array, g: jax.Array, decay: jax.Array, complement: jax.Array) -> jax.Array:
     """Moving mean of the square: decay nu + (1 - decay) |g|^2."""
     return average(nu, abs2(g), decay, complement)
 
@@ -27,9 +25,7 @@ def sum_of_squares(s: jax.Array, g: jax.Array) -> jax.Array:
     return s + abs2(g)
 
 
-def decayed_maximum(
-    u: jax.Array, g: jax.Array, decay: jax.Array, eps: jax.Array
-) -> jax.Array:
+def decayed_maximum(u: jax.Array, g: jax.Array, decay: jax.Array, eps: jax.Array) -> jax.Array:
     """Largest magnitude so far, the older the more decayed: max(decay u, |g| + eps)."""
     return jnp.maximum(decay * u, magnitude(g) + eps)
 

@@ -9,6 +9,7 @@ from .._core.rule import Rule, decay
 from .._core.transformation import GradientTransformation, lift, transformation
 from ..typing import Count, Decay, DType, NonNegative, PerParam, PerParamReal, Scalar
 from .adam import ScaleByAdamState, scale_by_adam
+from .bias import next_biases
 from .moments import mean_square, velocity
 
 
@@ -30,12 +31,6 @@ def _average_moments(g, state, p, h):
 
 def _over_root(mean, state, h):
     return divide(mean, root(state.nu / h.nu_bias + h.eps_root) + h.eps), state
-
-
-def _next_biases(state, h, extra):
-    t = safe_increment(state.count)
-    biases = {"mu_bias": debiasing(h.log_b1, t), "nu_bias": debiasing(h.log_b2, t)}
-    return biases, state._replace(count=t)
 
 
 def _one_correction_direction(g, state, p, h):
@@ -66,7 +61,7 @@ def _scheduled_direction(g, state, p, h):
 _ONE_CORRECTION = Rule(
     _one_correction_direction,
     state=ScaleByAdamState,
-    shared=_next_biases,
+    shared=next_biases,
     accumulate=_average_moments,
 )
 _SCHEDULED = Rule(

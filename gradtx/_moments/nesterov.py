@@ -33,7 +33,9 @@ _NESTEROV = Rule(_step_from_ahead, state=NesterovLookaheadState, shared=_next_co
 
 
 @transformation
-def nesterov_lookahead(learning_rate: LearningRate, momentum: Decay = 0.9) -> GradientTransformation:
+def nesterov_lookahead(
+    learning_rate: LearningRate, momentum: Decay = 0.9
+) -> GradientTransformation:
     """Nesterov's momentum as it was first written: look ahead, then correct.
 
     For each array, with v = 0 before, and g the gradient at `lookahead_point(params, state)`,

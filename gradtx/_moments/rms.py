@@ -182,8 +182,8 @@ def scale_by_stddev(
         ValueError: If an argument is outside its range.
 
     Source: Graves 2013, https://arxiv.org/abs/1308.0850, equations 38 to 41.
-    Differs: the paper averages the velocity in as well; a difference below 0, by rounding,
-        counts as 0.
+    Differs: the paper's momentum is left to `trace`; a difference below 0, by rounding, counts
+        as 0.
     """
     return lift(
         _STDDEV_CORRECTED if bias_correction else _STDDEV,

@@ -1,0 +1,238 @@
+"""Evaluating a schedule's formula at a step: on the host in float64, or traced in JAX.
+
+Each formula is written once, as a function of a `Clock`. The clock holds the step and the array
+namespace (NumPy or `jax.numpy`), compares steps as integers, so that boundaries are exact, and
+turns them into fractions only after subtracting.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._core.arguments import concrete_number, is_function
+
+_LAST_STEP = np.iinfo(np.int64).max
+
+
+def known(value: Any) -> Any:
+    """A number as a Python float if it is known, else as an array of the default float dtype.
+
+    Constructors calculate with such numbers, for example the product of a start and a factor.
+    Known ones then meet in float64, whatever the formula is evaluated in later.
+    """
+    number = concrete_number(value)
+    return jnp.asarray(value).astype(_float_dtype()) if number is None else number
+
+
+def logarithm(value: Any) -> Any:
+    """log of a positive number that `known` returned."""
+    return float(np.log(value)) if isinstance(value, float) else jnp.log(value)
+
+
+def value_at(schedule: Any, count: Any) -> Any:
+    """The value of a schedule, or of a number that stands for a constant one."""
+    return schedule(count) if is_function(schedule) else schedule
+
+
+def from_formula(formula: Callable[["Clock", Any], Any], **numbers: Any) -> Callable:
+    """A schedule from a formula.
+
+    Args:
+        formula: (clock, n) -> value, where n holds the numbers as scalars of the dtype of the
+            arithmetic.
+        **numbers: What `known` returned.
+
+    Returns:
+        A function of the step. A Python or NumPy number gives a Python float calculated in
+        float64 on the host, a NumPy array of steps gives an array of those, and a JAX array
+        gives a JAX array of the default float dtype.
+    """
+    traced = any(not isinstance(number, float) for number in numbers.values())
+
+    def schedule(count):
+        clock = clock_of(count, on_host=False if traced else None)
+        with np.errstate(over="ignore"):  # growth without bound is inf, as under jit
+            n = SimpleNamespace(**{name: clock.number(x) for name, x in numbers.items()})
+            return clock.result(formula(clock, n))
+
+    return schedule
+
+
+def from_pieces(formula: Callable[["Clock", list], Any], pieces: Callable) -> Callable:
+    """A schedule made of others, which need not come from a formula.
+
+    Args:
+        formula: (clock, values of the pieces) -> value.
+        pieces: (clock) -> list of what the pieces return at that step.
+
+    Returns:
+        A function of the step, as `from_formula` returns. If a piece returns a traced value at a
+        step that is known, so does this one.
+    """
+
+    def schedule(count):
+        clock = clock_of(count)
+        values = pieces(clock)
+        if any(isinstance(value, jax.core.Tracer) for value in values):
+            clock = clock_of(count, on_host=False)
+        return clock.result(formula(clock, [clock.number(value) for value in values]))
+
+    return schedule
+
+
+def clock_of(count: Any, on_host: bool | None = None) -> "Clock":
+    """The clock at a step. Negative steps count as 0."""
+    known_count = isinstance(count, (int, float, np.ndarray, np.generic))
+    if known_count:
+        if isinstance(count, int):
+            count = min(count, _LAST_STEP)
+        count = np.maximum(np.asarray(count), 0)
+        if not np.issubdtype(count.dtype, np.inexact):
+            count = np.minimum(count, _LAST_STEP).astype(np.int64)
+    if known_count and on_host is not False:
+        return Clock(np, count)
+    if known_count:  # a known step of a traced formula: under jit int64 would wrap around
+        count = np.minimum(count, np.iinfo(np.int32).max)
+    count = jnp.asarray(count)
+    return Clock(jnp, jnp.maximum(count, jnp.zeros_like(count)))
+
+
+def _float_dtype() -> np.dtype:
+    return np.dtype(jax.dtypes.canonicalize_dtype(np.float64))
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """How far a stretch of steps has been walked.
+
+    Attributes:
+        done: Fraction walked, from 0 to 1.
+        left: Fraction still to go, from 1 to 0, with all its digits.
+        started: Whether at least one step is walked.
+        finished: Whether the whole stretch is walked.
+    """
+
+    done: Any
+    left: Any
+    started: Any
+    finished: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Clock:
+    """A step in an array namespace.
+
+    Attributes:
+        xp: NumPy or `jax.numpy`.
+        count: The step, an integer array (or a float where a user passed one), at least 0.
+    """
+
+    xp: Any
+    count: Any
+
+    def number(self, value: Any) -> Any:
+        """A number in the dtype of the arithmetic."""
+        if self.xp is np:
+            return np.asarray(value, np.float64)
+        return jnp.asarray(value).astype(_float_dtype())
+
+    def result(self, value: Any) -> Any:
+        """What the schedule returns: a Python float for one step on the host, else an array."""
+        if self.xp is jnp:
+            return value
+        value = np.broadcast_to(value, np.shape(self.count))
+        return value.copy() if value.ndim else float(value)
+
+    @property
+    def elapsed(self) -> Any:
+        """The step as a number in the dtype of the arithmetic."""
+        return self.number(self.count)
+
+    def _last(self) -> int:
+        return int(jnp.iinfo(self.count.dtype).max) if self._whole() else _LAST_STEP
+
+    def _whole(self) -> bool:
+        return jnp.issubdtype(self.count.dtype, jnp.integer)
+
+    def reached(self, step: int) -> Any:
+        """Whether count >= step. A step beyond the dtype of the count is never reached."""
+        if step > self._last():
+            return self.xp.zeros(np.shape(self.count), bool)
+        return self.count >= step
+
+    def since(self, step: int) -> Any:
+        """Steps since a step, 0 before it: what a schedule that starts there sees."""
+        steps = self.xp.where(
+            self.reached(step), self.count - min(step, self._last()), self.xp.zeros_like(self.count)
+        )
+        return steps if self.xp is jnp or np.ndim(steps) else steps.item()
+
+    def times(self, length: int) -> Any:
+        """How many whole times a stretch of this length has been walked, as a number."""
+        if length > self._last():
+            return self.number(self.xp.zeros_like(self.count))
+        return self.number(self.count // length)
+
+    def progress(self, begin: int, length: int) -> Progress:
+        """How far the stretch of `length` steps from step `begin` on has been walked."""
+        finished = self.reached(begin + length)
+        walked = self.xp.asarray(self.since(begin))
+        length = max(length, 1)
+        if length <= self._last():
+            walked = self.xp.minimum(walked, self.xp.full_like(walked, length))
+            to_go = self.number(length - walked)
+        else:
+            to_go = float(length) - self.number(walked)
+        return Progress(
+            self.number(walked) / float(length), to_go / float(length), walked > 0, finished
+        )
+
+    def between(self, progress: Progress, weight: Any, start: Any, end: Any) -> Any:
+        """weight start + (1 - weight) end, exactly the start before and the end after it all."""
+        mixed = weight * start + (1.0 - weight) * end
+        return self.xp.where(
+            progress.finished, end, self.xp.where(progress.started, mixed, start)
+        )
+
+    def anneal(self, shape: str, begin: int, length: int, start: Any, end: Any) -> Any:
+        """From `start` at step `begin` to `end` after `length` more, in one of the `SHAPES`."""
+        progress = self.progress(begin, length)
+        return self.between(progress, SHAPES[shape](self.xp, progress), start, end)
+
+
+def _cosine(xp, progress):
+    return xp.where(progress.finished, 0.0 * progress.left, (1.0 + xp.cos(np.pi * progress.done)) / 2.0)
+
+
+# Weight of the start on the way to the end.
+SHAPES: dict[str, Callable[[Any, Progress], Any]] = {
+    "linear": lambda xp, progress: progress.left,
+    "cosine": _cosine,
+    "sqrt": lambda xp, progress: 1.0 - xp.sqrt(progress.done),
+}
+
+
+def check_shape(name: str, argument: str, shape: str, allowed: tuple[str, ...]) -> None:
+    """Raise unless the shape is one of those allowed."""
+    if shape not in allowed:
+        raise ValueError(f"{name}: `{argument}` must be one of {allowed}, but is {shape!r}.")
+
+
+def whole(value: Any, label: str) -> int:
+    """A number of steps as an int. It decides structure, so it cannot be a traced value."""
+    if isinstance(value, jax.core.Tracer):
+        raise TypeError(
+            f"{label} must be a known integer, but is a traced value: numbers of steps cannot "
+            "vary under jit, vmap or grad."
+        )
+    number = concrete_number(value)
+    if number is None or number != int(number):
+        raise TypeError(f"{label} must be an integer, but is {value!r}.")
+    if number < 0:
+        raise ValueError(f"{label} must be 0 or more, but is {value!r}.")
+    return value if isinstance(value, int) else int(number)
