@@ -18,28 +18,17 @@ PRIVATE = {
     "_optimizers": ("optimizers", "Optimizers", "Named optimizers. Each is one chain of parts."),
     "_moments": ("moments", "Moments and scaling", "Rules that keep running moments."),
     "_parts": ("parts", "Small parts", "Rules of one line."),
-    "_matrix": ("matrix", "Matrix rules", "Preconditioners that see whole matrices."),
-    "_wrap": ("wrappers", "Wrappers", "Transformations of transformations."),
-    "_guard": ("guards", "Guards", "What keeps one bad step from spoiling the state."),
-    "_compress": ("compression", "Compression", "State in few bits."),
     "_core": ("core", "Core", "The one type, chains, and what describes a transformation."),
 }
 
 # Public package -> title. Their names are gradtx.PACKAGE.NAME; an introduction is its docstring.
 PUBLIC = {
     "schedules": "Schedules",
-    "losses": "Losses",
-    "projections": "Projections",
     "tree": "Trees",
     "numerics": "Arithmetic",
     "typing": "Types",
-    "linesearch": "Line searches",
-    "curvature": "Curvature",
-    "sharding": "Many devices",
-    "monitor": "Monitors",
     "plot": "Pictures",
     "testing": "Testing your own",
-    "interop": "Other libraries",
 }
 
 

@@ -24,25 +24,20 @@ ORDER = (
     ("_core",),
     ("typing", "numerics"),
     ("tree",),
-    ("schedules", "losses", "projections"),
+    ("schedules",),
     ("_parts",),
     ("_moments",),
-    ("_matrix",),
-    ("linesearch", "curvature"),
-    ("_wrap",),
-    ("_guard", "_compress"),
     ("_optimizers",),
-    ("sharding", "monitor"),
-    ("plot", "testing", "interop"),
+    ("plot", "testing"),
 )
 LEVEL = {name: level for level, row in enumerate(ORDER) for name in row}
 
 # These import their partners, and only on request.
-WITH_PARTNERS = {"plot", "testing", "interop"}
+WITH_PARTNERS = {"plot", "testing"}
 CORE_IMPORTS = {"gradtx", "jax", "numpy"} | sys.stdlib_module_names
 
 # Rules from the literature: their constructors cite it.
-CITING = {"_moments", "_matrix", "_guard", "_compress", "_optimizers"}
+CITING = {"_moments", "_optimizers"}
 
 
 def python_files(*folders):

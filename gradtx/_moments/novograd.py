@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from .._core.numerics import average, divide, root, safe_increment
+from .._core.numerics import average, divide, real_dtype_of, root, safe_increment
 from .._core.rule import Rule, decay
 from .._core.transformation import GradientTransformation, lift, transformation
 from .._parts.norms import square_norm
@@ -20,7 +20,7 @@ class ScaleByNovogradState(NamedTuple):
 
 
 def _no_norm_yet(p, h):
-    return {"nu": jnp.zeros([], jnp.finfo(p.dtype).dtype)}
+    return {"nu": jnp.zeros([], real_dtype_of(p.dtype))}
 
 
 def _next_step(state, h, extra):

@@ -53,7 +53,8 @@ def scale_by_trust_ratio(
     Raises:
         ValueError: If a number is outside its range or the mask does not fit the parameters.
 
-    Source: You, Gitman, Ginsburg 2017, https://arxiv.org/abs/1708.03888, equation 6.
+    Source: You, Gitman, Ginsburg 2017, https://arxiv.org/abs/1708.03888, for LARS;
+        You et al. 2019, https://arxiv.org/abs/1904.00962, for LAMB.
     """
     return lift(
         _TRUST_RATIO,

@@ -171,7 +171,7 @@ def adaptive_grad_clip(
         ValueError: If an argument is outside its range; on update, if an array has more than 5
             axes and `axis` is None.
 
-    Source: Brock, De, Smith, Simonyan 2021, https://arxiv.org/abs/2102.06171, section 4.1.
+    Source: Brock, De, Smith, Simonyan 2021, https://arxiv.org/abs/2102.06171, equation 3.
     """
     axes = tuple(axis) if isinstance(axis, (tuple, list)) else axis
     return lift(_ADAPTIVE_GRAD_CLIP, clipping=clipping, eps=eps, static={"axis": axes})

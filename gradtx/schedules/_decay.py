@@ -2,7 +2,7 @@
 
 from .._core.constructor import schedule
 from ..typing import NonNegative, NonNegativeInt, Positive, PositiveInt, Real, Schedule
-from ._evaluate import from_formula, known, logarithm, whole
+from ._evaluate import SHAPES, from_formula, known, logarithm, whole
 
 
 @schedule
@@ -151,7 +151,7 @@ def exponential_decay(
     bound = {} if end_value is None else {"end": known(end_value)}
 
     def formula(clock, n):
-        later = type(clock)(clock.xp, clock.xp.asarray(clock.since(begin)))
+        later = clock.from_step(begin)
         exponent = later.times(steps) if staircase else later.elapsed / float(steps)
         value = n.init * clock.xp.exp(exponent * n.log_rate)
         if not bound:
@@ -203,8 +203,8 @@ def cosine_decay_schedule(
 def cosine_between(clock, begin: int, steps: int, n):
     """From `n.start` at step `begin` to `n.end`, along a power of half a cosine period."""
     way = clock.progress(begin, steps)
-    half_cosine = (1.0 + clock.xp.cos(_PI * way.done)) / 2.0
-    return clock.between(way, clock.xp.power(half_cosine, n.exponent), n.start, n.end)
+    weight = clock.xp.power(SHAPES["cosine"](clock.xp, way), n.exponent)
+    return clock.between(way, weight, n.start, n.end)
 
 
 @schedule

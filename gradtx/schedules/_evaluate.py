@@ -55,7 +55,7 @@ def from_formula(formula: Callable[["Clock", Any], Any], **numbers: Any) -> Call
     traced = any(not isinstance(number, float) for number in numbers.values())
 
     def schedule(count):
-        clock = clock_of(count, on_host=False if traced else None)
+        clock = clock_of(count, traced)
         with np.errstate(over="ignore"):  # growth without bound is inf, as under jit
             n = SimpleNamespace(**{name: clock.number(x) for name, x in numbers.items()})
             return clock.result(formula(clock, n))
@@ -79,27 +79,28 @@ def from_pieces(formula: Callable[["Clock", list], Any], pieces: Callable) -> Ca
         clock = clock_of(count)
         values = pieces(clock)
         if any(isinstance(value, jax.core.Tracer) for value in values):
-            clock = clock_of(count, on_host=False)
+            clock = dataclasses.replace(clock, xp=jnp)
         return clock.result(formula(clock, [clock.number(value) for value in values]))
 
     return schedule
 
 
-def clock_of(count: Any, on_host: bool | None = None) -> "Clock":
-    """The clock at a step. Negative steps count as 0."""
-    known_count = isinstance(count, (int, float, np.ndarray, np.generic))
-    if known_count:
-        if isinstance(count, int):
-            count = min(count, _LAST_STEP)
-        count = np.maximum(np.asarray(count), 0)
-        if not np.issubdtype(count.dtype, np.inexact):
-            count = np.minimum(count, _LAST_STEP).astype(np.int64)
-    if known_count and on_host is not False:
-        return Clock(np, count)
-    if known_count:  # a known step of a traced formula: under jit int64 would wrap around
-        count = np.minimum(count, np.iinfo(np.int32).max)
-    count = jnp.asarray(count)
-    return Clock(jnp, jnp.maximum(count, jnp.zeros_like(count)))
+def clock_of(count: Any, traced: bool = False) -> "Clock":
+    """The clock at a step; negative steps count as 0.
+
+    Args:
+        count: The step, known or a JAX array.
+        traced: Whether traced numbers will meet it, so that the result must be a JAX array.
+    """
+    if not isinstance(count, (int, float, np.ndarray, np.generic)):
+        count = jnp.asarray(count)
+        return Clock(jnp, jnp.maximum(count, jnp.zeros_like(count)))
+    if isinstance(count, int):
+        count = min(count, _LAST_STEP)
+    count = np.maximum(np.asarray(count), 0)
+    if not np.issubdtype(count.dtype, np.inexact):
+        count = np.minimum(count, _LAST_STEP).astype(np.int64)
+    return Clock(jnp if traced else np, count)
 
 
 def _float_dtype() -> np.dtype:
@@ -128,69 +129,78 @@ class Clock:
     """A step in an array namespace.
 
     Attributes:
-        xp: NumPy or `jax.numpy`.
-        count: The step, an integer array (or a float where a user passed one), at least 0.
+        xp: NumPy or `jax.numpy`: what formulas call.
+        count: The step, an integer array (or a float where a user passed one), at least 0. It is
+            a NumPy array where the step is known, also if traced numbers meet it.
     """
 
     xp: Any
     count: Any
 
     def number(self, value: Any) -> Any:
-        """A number in the dtype of the arithmetic."""
+        """A number, or an array of numbers, in the dtype of the arithmetic."""
         if self.xp is np:
             return np.asarray(value, np.float64)
-        return jnp.asarray(value).astype(_float_dtype())
+        if isinstance(value, jax.Array):
+            return value.astype(_float_dtype())
+        return np.asarray(value, _float_dtype())
 
     def result(self, value: Any) -> Any:
         """What the schedule returns: a Python float for one step on the host, else an array."""
+        value = self.xp.broadcast_to(value, np.shape(self.count))
         if self.xp is jnp:
             return value
-        value = np.broadcast_to(value, np.shape(self.count))
         return value.copy() if value.ndim else float(value)
 
     @property
     def elapsed(self) -> Any:
-        """The step as a number in the dtype of the arithmetic."""
+        """The step as a number."""
         return self.number(self.count)
 
-    def _last(self) -> int:
-        return int(jnp.iinfo(self.count.dtype).max) if self._whole() else _LAST_STEP
+    @property
+    def _steps(self) -> Any:
+        """The namespace in which steps are compared and subtracted."""
+        return jnp if isinstance(self.count, jax.Array) else np
 
-    def _whole(self) -> bool:
-        return jnp.issubdtype(self.count.dtype, jnp.integer)
+    @property
+    def _last(self) -> int:
+        """The last step that can be told from the ones before."""
+        if jnp.issubdtype(self.count.dtype, jnp.integer):
+            return int(jnp.iinfo(self.count.dtype).max)
+        return _LAST_STEP
 
     def reached(self, step: int) -> Any:
         """Whether count >= step. A step beyond the dtype of the count is never reached."""
-        if step > self._last():
-            return self.xp.zeros(np.shape(self.count), bool)
+        if step > self._last:
+            return np.zeros(np.shape(self.count), bool)
         return self.count >= step
 
     def since(self, step: int) -> Any:
         """Steps since a step, 0 before it: what a schedule that starts there sees."""
-        steps = self.xp.where(
-            self.reached(step), self.count - min(step, self._last()), self.xp.zeros_like(self.count)
-        )
-        return steps if self.xp is jnp or np.ndim(steps) else steps.item()
+        if step > self._last:
+            return self._steps.zeros_like(self.count)
+        return self._steps.maximum(self.count, self._steps.full_like(self.count, step)) - step
+
+    def from_step(self, step: int) -> "Clock":
+        """The clock of what starts at a step."""
+        return dataclasses.replace(self, count=self.since(step))
 
     def times(self, length: int) -> Any:
         """How many whole times a stretch of this length has been walked, as a number."""
-        if length > self._last():
-            return self.number(self.xp.zeros_like(self.count))
+        if length > self._last:
+            return self.number(self._steps.zeros_like(self.count))
         return self.number(self.count // length)
 
     def progress(self, begin: int, length: int) -> Progress:
         """How far the stretch of `length` steps from step `begin` on has been walked."""
-        finished = self.reached(begin + length)
-        walked = self.xp.asarray(self.since(begin))
+        finished, walked = self.reached(begin + length), self.since(begin)
         length = max(length, 1)
-        if length <= self._last():
-            walked = self.xp.minimum(walked, self.xp.full_like(walked, length))
-            to_go = self.number(length - walked)
+        if length <= self._last:
+            walked = self._steps.minimum(walked, self._steps.full_like(walked, length))
+            left = self.number(length - walked) / float(length)
         else:
-            to_go = float(length) - self.number(walked)
-        return Progress(
-            self.number(walked) / float(length), to_go / float(length), walked > 0, finished
-        )
+            left = 1.0 - self.number(walked) / float(length)
+        return Progress(self.number(walked) / float(length), left, walked > 0, finished)
 
     def between(self, progress: Progress, weight: Any, start: Any, end: Any) -> Any:
         """weight start + (1 - weight) end, exactly the start before and the end after it all."""
@@ -205,15 +215,11 @@ class Clock:
         return self.between(progress, SHAPES[shape](self.xp, progress), start, end)
 
 
-def _cosine(xp, progress):
-    return xp.where(progress.finished, 0.0 * progress.left, (1.0 + xp.cos(np.pi * progress.done)) / 2.0)
-
-
 # Weight of the start on the way to the end.
 SHAPES: dict[str, Callable[[Any, Progress], Any]] = {
-    "linear": lambda xp, progress: progress.left,
-    "cosine": _cosine,
-    "sqrt": lambda xp, progress: 1.0 - xp.sqrt(progress.done),
+    "linear": lambda xp, way: way.left,
+    "cosine": lambda xp, way: (1.0 + xp.cos(np.pi * way.done)) / 2.0,
+    "sqrt": lambda xp, way: 1.0 - xp.sqrt(way.done),
 }
 
 

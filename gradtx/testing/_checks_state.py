@@ -39,8 +39,8 @@ def _same_kind(got: Any, want: Any, what: str) -> None:
 
 def abstract(subject: Subject) -> None:
     """`jax.eval_shape` of init knows the state that init makes."""
-    shapes = jax.eval_shape(subject.tx.init, subject.arrays_only.params)
-    made = subject.arrays_only.start
+    shapes = jax.eval_shape(subject.tx.init, subject.small.params)
+    made = subject.small.start
     same_structure(shapes, made, "the state under jax.eval_shape")
     for (path, a), (_, b) in zip(with_paths(shapes), with_paths(made), strict=True):
         require(

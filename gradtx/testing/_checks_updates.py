@@ -29,7 +29,9 @@ def _like_gradients(updates: Any, gradients: Any, what: str) -> None:
         if is_float0(g):
             continue
         same = np.shape(u) == np.shape(g) and getattr(u, "dtype", None) == g.dtype
-        require(same, f"{what} at {path} must be {describe(g)} like its gradient, but is {describe(u)}.")
+        require(
+            same, f"{what} at {path} must be {describe(g)} like its gradient, but is {describe(u)}."
+        )
 
 
 def dtypes(subject: Subject) -> None:
@@ -41,7 +43,7 @@ def dtypes(subject: Subject) -> None:
 
 def mixed(subject: Subject) -> None:
     """Gradients narrower or wider than their parameters keep their dtype too."""
-    params = {"w": jnp.linspace(-1, 1, 6).reshape(2, 3)}
+    params = {"w": jnp.linspace(-1, 1, 8).reshape(2, 4)}
     for of_param, of_gradient in (("float32", "bfloat16"), ("bfloat16", "float32")):
         p = jax.tree.map(lambda x, d=of_param: x.astype(d), params)
         g = jax.tree.map(lambda x, d=of_gradient: x.astype(d), params)
@@ -61,7 +63,7 @@ def uniform(subject: Subject, names: tuple[str, ...]) -> None:
 
 
 def _uniform(subject: Subject, name: str) -> None:
-    params = {"w": jnp.linspace(-1, 1, 6, dtype="float32").reshape(2, 3).astype(name)}
+    params = {"w": jnp.linspace(-1, 1, 8, dtype="float32").reshape(2, 4).astype(name)}
     what = f"the update of a tree of {name}"
     gradients = [gradients_like(params, seed) for seed in range(2)]
     start = subject.tx.init(params)
@@ -79,7 +81,7 @@ def _uniform(subject: Subject, name: str) -> None:
 def x64(subject: Subject) -> None:
     """With 64-bit types on, float32 stays float32 beside float64."""
     with jax.enable_x64(True):
-        line = jnp.linspace(-1, 1, 6).reshape(2, 3)
+        line = jnp.linspace(-1, 1, 8).reshape(2, 4)
         params = {"w": line.astype("float32"), "wide": line.astype("float64")}
         gradients = [gradients_like(params, seed) for seed in range(2)]
         start = subject.tx.init(params)
@@ -87,7 +89,9 @@ def x64(subject: Subject) -> None:
             _like_gradients(step.updates, g, "the update with 64-bit types on")
             finite(step.updates, "the update with 64-bit types on")
             same_structure(step.state, start, "the state with 64-bit types on")
-            for (path, new), (_, old) in zip(with_paths(step.state), with_paths(start), strict=True):
+            for (path, new), (_, old) in zip(
+                with_paths(step.state), with_paths(start), strict=True
+            ):
                 same = describe(new) == describe(old)
                 what = f"the state with 64-bit types on at {path} turned from {describe(old)}"
                 require(same, f"{what} to {describe(new)}.")
@@ -98,14 +102,14 @@ def step(subject: Subject) -> None:
     updates, state = subject.update(subject.gradients[0], subject.start, subject.params)
     params = apply_updates(subject.params, updates)
     extras = subject.extras(subject.params)
-    got, got_state = subject.tx.step(
-        subject.gradients[0], subject.start, subject.params, **extras
-    )
+    got, got_state = subject.tx.step(subject.gradients[0], subject.start, subject.params, **extras)
     close(got, params, "the parameters after step()", subject.tolerance)
     close(got_state, state, "the state after step()", subject.tolerance)
     for (path, new), (_, old) in zip(with_paths(got), with_paths(subject.params), strict=True):
         same = getattr(new, "dtype", None) == old.dtype
-        require(same, f"step() turned the parameter at {path} from {describe(old)} to {describe(new)}.")
+        require(
+            same, f"step() turned the parameter at {path} from {describe(old)} to {describe(new)}."
+        )
 
 
 def zero(subject: Subject) -> None:
@@ -121,7 +125,7 @@ def zero(subject: Subject) -> None:
 
 def derivative(subject: Subject) -> None:
     """An update can be differentiated at a zero gradient."""
-    params = {"w": jnp.linspace(-1, 1, 6).reshape(2, 3)}
+    params = {"w": jnp.linspace(-1, 1, 8).reshape(2, 4)}
     start, extras = subject.tx.init(params), subject.extras(params)
 
     @jax.jit
@@ -130,7 +134,7 @@ def derivative(subject: Subject) -> None:
         updates, _ = subject.tx.update(g, start, params, **extras)
         return sum(jnp.sum(u) for u in jax.tree.leaves(updates))
 
-    finite(slope({"w": jnp.zeros((2, 3))}), "the derivative of the update at a zero gradient")
+    finite(slope({"w": jnp.zeros((2, 4))}), "the derivative of the update at a zero gradient")
 
 
 def large(subject: Subject, moves: bool) -> None:
@@ -160,7 +164,7 @@ def extra(subject: Subject) -> None:
 
 def missing(subject: Subject) -> None:
     """A parameter whose gradient is None keeps its state and gets no update."""
-    params = {"w": jnp.linspace(-1, 1, 6).reshape(2, 3), "frozen": jnp.ones((2, 3))}
+    params = {"w": jnp.linspace(-1, 1, 8).reshape(2, 4), "frozen": jnp.ones((2, 4))}
     gradients = {"w": params["w"], "frozen": None}
     for result in subject.run(params, [gradients, gradients]):
         same_structure(result.updates, gradients, "the update where one gradient is None")
@@ -173,7 +177,7 @@ def shapes(subject: Subject, count: int) -> None:
     """An empty tree, a bare array for a tree, and many leaves."""
     whole = {
         "an empty tree": {},
-        "a bare array": jnp.linspace(-1, 1, 6).reshape(2, 3),
+        "a bare array": jnp.linspace(-1, 1, 8).reshape(2, 4),
         "a tree of None": {"a": None},
         f"a tree of {count} leaves": many_leaves(count),
     }

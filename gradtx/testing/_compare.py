@@ -7,14 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 
 
-class Broken(AssertionError):
+class ContractError(AssertionError):
     """A part of the contract that does not hold."""
 
 
 def require(holds: bool, message: str) -> None:
-    """Raise `Broken` with the message unless it holds."""
+    """Raise `ContractError` with the message unless it holds."""
     if not holds:
-        raise Broken(message)
+        raise ContractError(message)
 
 
 def with_paths(tree: Any) -> list[tuple[str, Any]]:
@@ -86,7 +86,9 @@ def finite(tree: Any, what: str) -> None:
     for path, x in with_paths(tree):
         if hasattr(x, "dtype") and jnp.issubdtype(x.dtype, jnp.inexact):
             good = np.isfinite(np.asarray(x).astype(np.complex128)).all()
-            require(bool(good), f"{what} at {path}, {describe(x)}, must be finite, but is {_few(x)}.")
+            require(
+                bool(good), f"{what} at {path}, {describe(x)}, must be finite, but is {_few(x)}."
+            )
 
 
 def no_nan(tree: Any, what: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from . import _checks_runs as runs
 from . import _checks_state as states
 from . import _checks_updates as updates
-from ._compare import Broken
+from ._compare import ContractError
 from ._subject import Subject
 from ._trees import DTYPES, awkward_params
 
@@ -126,7 +126,8 @@ def check_transformation(
                 f"{', '.join(available)}."
             )
     left_out = set(skip) | (set(OWN_TREES) if params is not None and checks is None else set())
-    subject = Subject(tx, awkward_params(dtypes) if params is None else params, extras, tolerance)
+    tree = awkward_params(dtypes) if params is None else params
+    subject = Subject(tx, tree, extras, tolerance, own_params=params is not None)
     for name in chosen:
         if name not in left_out:
             _run(name, available[name], subject)
@@ -137,7 +138,7 @@ def _run(name: str, check: Callable[[Subject], None], subject: Subject) -> None:
     cause = f" Likely cause: {LIKELY_CAUSES[name]}."
     try:
         check(subject)
-    except Broken as broken:
+    except ContractError as broken:
         raise AssertionError(f"{label}{broken}{cause}") from None
     except Exception as error:
         notes = " ".join(getattr(error, "__notes__", ()))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from .._core.apply import apply_updates
 from .._core.transformation import GradientTransformation, as_transformation
-from ._trees import gradients_like, is_trainable, trainable_only
+from ._trees import few_leaves, gradients_like, trainable_only
 
 STEPS = 3
 
@@ -28,15 +28,18 @@ class Subject:
         tx: The transformation; a pair from elsewhere is treated as in a chain of gradtx.
         params: Parameters, the same at each step.
         gradients: Gradients of each step.
+        own_params: Whether the parameters are the user's own.
         given: The extra arguments, or a function from parameters to them.
         tolerance: Largest relative difference between two ways of running it.
         traces: How often `jitted` was traced so far.
     """
 
-    def __init__(self, tx: Any, params: Any, extras: Any, tolerance: float):
+    def __init__(
+        self, tx: Any, params: Any, extras: Any, tolerance: float, own_params: bool = False
+    ):
         self.tx: GradientTransformation = as_transformation(tx, "check_transformation")
         self.given, self.tolerance, self.traces = extras, tolerance, 0
-        self.params = params
+        self.params, self.own_params = params, own_params
         self.gradients = [gradients_like(params, seed) for seed in range(STEPS)]
 
     def extras(self, params: Any) -> dict[str, Any]:
@@ -80,12 +83,10 @@ class Subject:
         return jax.jit(step, donate_argnums=(0, 1))
 
     @functools.cached_property
-    def arrays_only(self) -> "Subject":
-        """The same without the leaves that are no real or complex arrays."""
-        other = Subject(self.tx, trainable_only(self.params), self.given, self.tolerance)
-        if all(is_trainable(p) for p in jax.tree.leaves(self.params)):
-            return self
-        return other
+    def small(self) -> "Subject":
+        """The same on a small tree of arrays, for what has to be compiled as a whole."""
+        params = trainable_only(self.params) if self.own_params else few_leaves()
+        return Subject(self.tx, params, self.given, self.tolerance)
 
 
 def copied(tree: Any) -> Any:

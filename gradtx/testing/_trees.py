@@ -29,11 +29,24 @@ def awkward_params(dtypes: Sequence[str] = DTYPES) -> dict[str, Any]:
         "empty": {},
         "scalar": _values("scalar", (), "float32"),
         "size_zero": jnp.zeros((0, 3), jnp.float32),
-        "zeros": jnp.zeros((3,), jnp.float32),
-        "nested": [(_values("nested", (2, 3), "float32"), ()), {}],
+        "zeros": jnp.zeros((2, 4), jnp.float32),
+        "nested": [(_values("nested", (2, 4), "float32"), ()), {}],
         "five_axes": _values("five_axes", (1, 2, 1, 2, 1), "float32"),
     }
-    return tree | {dtype: _values(dtype, (2, 3), dtype) for dtype in dtypes if dtype != "float32"}
+    return tree | {dtype: _values(dtype, (2, 4), dtype) for dtype in dtypes if dtype != "float32"}
+
+
+def few_leaves() -> dict[str, jax.Array]:
+    """A tree of three leaves, where compiling is what takes the time.
+
+    Returns:
+        A dict with a 0-d and a 2-d array of float32, and a 2-d one of bfloat16.
+    """
+    return {
+        "scalar": _values("scalar", (), "float32"),
+        "matrix": _values("matrix", (2, 4), "float32"),
+        "narrow": _values("narrow", (2, 4), "bfloat16"),
+    }
 
 
 def many_leaves(count: int = 1000) -> dict[str, Any]:
@@ -45,7 +58,7 @@ def many_leaves(count: int = 1000) -> dict[str, Any]:
     Returns:
         A dict of dicts of float32 arrays.
     """
-    shapes = ((2, 3), (), (3,))
+    shapes = ((2, 4), (), (1, 2, 1, 2, 1))
     return {
         f"layer_{i // 3}_{i % 3}": {"w": _values(f"{i}", shapes[i % 3], "float32")}
         for i in range(count)
