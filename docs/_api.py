@@ -48,9 +48,23 @@ def home(thing: object) -> str:
 
 
 def page(title: str, introduction: str, names: list[str]) -> str:
-    """Return the text of one page."""
+    """Return the text of one page: a line a name, but for states, then everything in full."""
+    lines = [
+        f"| [`{name.rpartition('.')[2]}`](#{name}) | {first} |"
+        for name in names
+        if not name.endswith("State") and (first := summary(name))
+    ]
+    contents = "\n".join(["| name | |", "| --- | --- |", *lines])
     blocks = "\n\n".join(f"::: {name}" for name in names)
-    return f"# {title}\n\n{introduction}\n\n{blocks}\n"
+    return f"# {title}\n\n{introduction}\n\n{contents}\n\n{blocks}\n"
+
+
+def summary(name: str) -> str:
+    """Return the first paragraph of a docstring of gradtx as the cell of a table, or nothing."""
+    thing = pkgutil.resolve_name(name)
+    if not getattr(thing, "__module__", "").startswith("gradtx"):
+        return ""
+    return (inspect.getdoc(thing) or "").split("\n\n")[0].replace("\n", " ").replace("|", "\\|")
 
 
 def members(package: str) -> list[str]:
@@ -70,17 +84,20 @@ def members(package: str) -> list[str]:
 def pages() -> dict[str, str]:
     """Return file name -> text for all pages."""
     found: dict[str, list[str]] = {package: [] for package in PRIVATE}
+    short = {}  # names that a public package has, too: they stand on its page
     for name in exports(gradtx):
         package = home(getattr(gradtx, name))
-        if package not in PRIVATE:
-            package = "_core"
-        found[package].append(f"gradtx.{name}")
+        if package in PUBLIC:
+            short[f"gradtx.{package}.{name}"] = f"gradtx.{name}"
+        else:
+            found[package if package in PRIVATE else "_core"].append(f"gradtx.{name}")
     texts = {}
     for package, (stem, title, introduction) in PRIVATE.items():
         texts[stem] = page(title, introduction, found[package])
     for package, title in PUBLIC.items():
         introduction = inspect.getdoc(importlib.import_module(f"gradtx.{package}")) or ""
-        texts[package] = page(title, introduction, members(package))
+        names = [short.get(name, name) for name in members(package)]
+        texts[package] = page(title, introduction, names)
     return texts
 
 

@@ -1,8 +1,8 @@
 """The main job: compare a dozen optimizers, and write what happened to one HTML report.
 
-    python examples/demo.py             everything, in two minutes or so on two cores
-    python examples/demo.py --tune      also repeat the whole search for learning rates
-    python examples/demo.py --quick     a few steps of everything, to see that it works
+python examples/demo.py             everything, in two minutes or so on two cores
+python examples/demo.py --tune      also repeat the whole search for learning rates
+python examples/demo.py --quick     a few steps of everything, to see that it works
 """
 
 import argparse
@@ -21,6 +21,7 @@ from gradtx import plot
 
 FULL = Settings()
 QUICK = Settings(steps=20, points=4, seeds=(0, 1), tuning_seeds=(100, 101))
+QUICK_NAMES = "SGD", "RMSProp", "Adam", "Lion"
 
 
 def main() -> None:
@@ -28,7 +29,8 @@ def main() -> None:
     options = _options()
     began = time.perf_counter()
     settings, grid = (QUICK, GRID[4:7]) if options.quick else (FULL, GRID)
-    optimizers = {name: OPTIMIZERS[name] for name in options.optimizers}
+    names = options.optimizers or (QUICK_NAMES if options.quick else OPTIMIZERS)
+    optimizers = {name: OPTIMIZERS[name] for name in names}
     groups = {
         group: [name for name in names if name in optimizers] for group, names in GROUPS.items()
     }
@@ -56,9 +58,7 @@ def main() -> None:
         def say(what):
             bar.update(task, description=what)
 
-        results = comparison.compare(
-            optimizers, rates, digits, settings, searched, tick, say, grid
-        )
+        results = comparison.compare(optimizers, rates, digits, settings, searched, tick, say, grid)
         say("paths in the plane")
         planes = plane.run(optimizers, 12 if options.quick else 80, tick)
         say("GD against SGD")
@@ -68,7 +68,7 @@ def main() -> None:
         album = report.Album(options.out / "figures", dpi=60 if options.quick else 120)
         found = []
         for result in results:
-            found.append(sections.training(album, result, settings, groups, styles))
+            found.append(sections.training(album, result, settings, digits, groups, styles))
             tick()
         found.append(sections.sensitivity(album, results[0], grid, groups, styles))
         tick()
@@ -77,7 +77,7 @@ def main() -> None:
         bar.advance(task, 2)
         found.append(sections.oscillation(album))
         tick()
-        found.append(sections.gradient_descent(album, curves))
+        found.append(sections.gradient_descent(album, curves, digits))
         tick()
         found.append(sections.learning_rates(album))
         tick()
@@ -122,14 +122,13 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="a few steps of everything")
+    parser.add_argument("--quick", action="store_true", help="a few steps, to see that it works")
     parser.add_argument("--tune", action="store_true", help="search the rates for both networks")
     parser.add_argument("--out", type=Path, default=Path("demo_report"), help="folder to write to")
     parser.add_argument(
         "--optimizers",
         nargs="+",
         choices=tuple(OPTIMIZERS),
-        default=tuple(OPTIMIZERS),
         metavar="NAME",
         help=f"which to run, of: {', '.join(OPTIMIZERS)}",
     )
@@ -140,9 +139,9 @@ def _print_table(console: Console, names, results) -> None:
     table = Table(title="Test accuracy after training, best first")
     table.add_column("optimizer")
     for result in results:
-        table.add_column(f"lr, {result.network.name}", justify="right")
-        table.add_column("accuracy, %", justify="right")
-        table.add_column("time, ms", justify="right")
+        table.add_column(f"{result.network.name}: lr", justify="right", no_wrap=True)
+        table.add_column("test, %", justify="right", no_wrap=True)
+        table.add_column("ms", justify="right", no_wrap=True)
     for name in names:
         cells = []
         for result in results:
@@ -166,7 +165,7 @@ def _print_search(console: Console, results, grid) -> None:
             table.add_row(name, *cells)
             if scores.argmax() in (0, len(grid) - 1):
                 console.print(f"{result.network.name}, {name}: the best rate is at the edge.")
-        console.print(table)
+        Console(width=max(console.width, 120)).print(table)
         console.print({name: row.rate for name, row in result.rows.items()})
 
 

@@ -189,7 +189,8 @@ def test_rule_cites_its_source(name):
 
 
 # Offered in two places: at the top, where users of chains look for them, and with their kind.
-TWO_PATHS = {"divide", "safe_increment"}
+# Optax has the schedules at the top as well; a `merge` and a count belong to rules and to users.
+TWO_PATHS = {"add", "divide", "multiply", "safe_increment", *api.exports(gradtx.schedules)}
 
 
 def test_public_names_have_one_path():

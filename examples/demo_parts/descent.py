@@ -33,16 +33,13 @@ def run(train: Split, epochs: int, tick: Callable[[], None] = lambda: None) -> d
     # The steepest curvature of softmax regression is at most half that of least squares.
     steepest = np.linalg.eigvalsh(inputs.T @ inputs / examples)[-1] / 2 + PENALTY
     gd_rate, sgd_rate = 1.0 / steepest, 0.3 / steepest
-    slow = 0.3 * PENALTY * sgd_rate
-
-    def falling(step):
-        return sgd_rate / (1.0 + slow * step)
-
+    half = 10 / (3 * PENALTY * sgd_rate)  # steps until the falling rate is half of what it was
+    falling = gx.inverse_time_schedule(sgd_rate, timescale=half)
     methods = {
         f"GD: all {examples} images a step, lr {gd_rate:.2g}": (examples, gd_rate),
         f"mini-batch SGD: 32 images a step, lr {sgd_rate:.2g}": (32, sgd_rate),
         f"SGD: one image a step, lr {sgd_rate:.2g}": (1, sgd_rate),
-        f"SGD: one image a step, lr {sgd_rate:.2g} / (1 + {slow:.1g} t)": (1, falling),
+        f"SGD: one image a step, lr {sgd_rate:.2g} / (1 + t / {half:.0f})": (1, falling),
     }
     curves = {}
     for name, (batch_size, rate) in methods.items():
@@ -114,7 +111,10 @@ def _minimum(inputs, labels) -> float:
         return value, grad.ravel()
 
     found = minimize(
-        flat, np.zeros(shape).ravel(), jac=True, method="L-BFGS-B",
+        flat,
+        np.zeros(shape).ravel(),
+        jac=True,
+        method="L-BFGS-B",
         options={"gtol": 1e-12, "ftol": 1e-16, "maxiter": 2000},
     )
     return float(found.fun)

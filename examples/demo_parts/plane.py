@@ -32,7 +32,7 @@ SCENES = (
     Scene(toy(), "Toy problem: 0.1 x1² + 2 x2²", ((-6.0, 3.0), (-3.3, 3.3))),
     Scene(ravine(), "Ravine: condition number 100, turned by 30°", ((-5.0, 2.0), (-3.4, 1.8))),
     Scene(saddle(), "Saddle: x1² − x2², started next to the ridge", ((-1.2, 0.95), (-0.6, 1.0))),
-    Scene(beale(), "Beale's function", ((-0.6, 4.4), (-1.6, 2.2))),
+    Scene(beale(), "Beale's function", ((-0.6, 4.4), (-1.9, 2.2))),
 )
 
 
@@ -46,9 +46,7 @@ class Paths(NamedTuple):
     def landscape(self) -> plot.Landscape:
         problem = self.scene.problem
         star = problem.minimum.point if problem.minimum else None
-        return plot.Landscape(
-            self.scene.title, problem.function, self.paths, self.scene.view, star
-        )
+        return plot.Landscape(self.scene.title, problem.function, self.paths, self.scene.view, star)
 
     def heights(self) -> dict[str, np.ndarray]:
         """The function along each path, above its minimum where it has one."""
@@ -93,7 +91,7 @@ def _best_path(optimizer, scene: Scene, steps: int):
 
 
 def _first_step_path(optimizer, scene: Scene, steps: int):
-    """The rate whose first step moves x1 by FIRST_STEP: a first step is proportional to the rate."""
+    """The rate whose first step moves x1 by FIRST_STEP: first steps are proportional to rates."""
     problem = scene.problem
     unit = plot.trajectory(optimizer(1.0), problem.function, problem.start, 1)
     rate = FIRST_STEP / float(abs(unit[1, 0] - unit[0, 0]))
@@ -127,7 +125,9 @@ def oscillation(steps: int = 40) -> Figure:
     grid = figure.subplot_mosaic([["path", "x2"], ["path", "gap"]], width_ratios=(1.15, 1.0))
     xs, ys = (np.linspace(*ends, 200) for ends in view)
     heights = problem.function(np.meshgrid(xs, ys))
-    grid["path"].contour(xs, ys, heights, np.geomspace(0.02, 20, 16), colors="#9fb3c8", linewidths=0.6)
+    grid["path"].contour(
+        xs, ys, heights, np.geomspace(0.02, 20, 16), colors="#9fb3c8", linewidths=0.6
+    )
     grid["path"].plot(0, 0, marker="*", color="black", markersize=13)
     for name, points in walked.items():
         line = styles[name].line()

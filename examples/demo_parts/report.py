@@ -21,12 +21,12 @@ class Picture(NamedTuple):
 
 
 class Section(NamedTuple):
-    """A part of the page: what one should see, then the pictures."""
+    """A part of the page: what one should see, then the picture."""
 
     name: str
     heading: str
     paragraphs: tuple[str, ...]
-    pictures: tuple[Picture, ...]
+    picture: Picture
 
 
 class Album:

@@ -1,46 +1,31 @@
 """The learning-rate schedules, all with the same peak and length."""
 
-import jax.numpy as jnp
+from collections.abc import Callable
+from typing import Any
 
 import gradtx as gx
 
 STEPS = 1000
 PEAK = 0.1
+WARMUP = STEPS // 10
 
 
-def all_schedules() -> dict:
+def all_schedules() -> dict[str, Callable[[Any], Any]]:
     """From the name shown to the schedule."""
-    decay = STEPS - STEPS // 10
+    inverse_root = gx.inverse_sqrt_schedule(PEAK, timescale=WARMUP, offset=WARMUP)
     return {
         "constant": gx.constant_schedule(PEAK),
-        "linear until τ, then constant": gx.linear_schedule(PEAK, PEAK / 100, int(0.8 * STEPS)),
+        "linear until τ, then constant": gx.linear_schedule(PEAK, PEAK / 100, 8 * STEPS // 10),
         "piecewise constant": gx.piecewise_constant_schedule(PEAK, {400: 0.3, 700: 0.3}),
         "exponential": gx.exponential_decay(PEAK, STEPS // 4, 0.4),
         "polynomial, power 2": gx.polynomial_schedule(PEAK, PEAK / 100, 2.0, STEPS),
-        "inverse time, 1 / (1 + t / 50)": lambda step: PEAK / (1.0 + step / 50.0),
-        "inverse root after warm-up": lambda step: PEAK * _inverse_root(step, STEPS // 10),
+        "inverse time": gx.inverse_time_schedule(PEAK, timescale=50.0),
+        "inverse root after warm-up": gx.warmup(inverse_root, WARMUP),
         "cosine": gx.cosine_decay_schedule(PEAK, STEPS),
-        "warm-up and cosine": gx.warmup_cosine_decay_schedule(0.0, PEAK, STEPS // 10, STEPS),
-        "warm restarts": gx.sgdr_schedule(
-            [
-                {
-                    "init_value": 0.0, "peak_value": PEAK,
-                    "warmup_steps": 10, "decay_steps": length, "end_value": 0.0,
-                }
-                for length in (140, 290, 570)
-            ]
-        ),
+        "cosine after warm-up": gx.warmup_cosine_decay_schedule(0.0, PEAK, WARMUP, STEPS),
+        "cosine with restarts": gx.cosine_restarts_schedule(PEAK, STEPS // 7 + 1, cycle_growth=2),
         "one cycle": gx.cosine_onecycle_schedule(STEPS, PEAK),
-        "warm-up, stable, decay": gx.join_schedules(
-            [
-                gx.linear_schedule(0.0, PEAK, STEPS // 10),
-                gx.constant_schedule(PEAK),
-                gx.linear_schedule(PEAK, 0.0, STEPS // 5),
-            ],
-            [STEPS // 10, decay - STEPS // 10],
+        "warm-up, stable, decay": gx.warmup_stable_decay_schedule(
+            0.0, PEAK, WARMUP, 7 * STEPS // 10, 2 * STEPS // 10
         ),
     }
-
-
-def _inverse_root(step, warmup):
-    return jnp.minimum((step + 1.0) / warmup, jnp.sqrt(warmup / (step + 1.0)))

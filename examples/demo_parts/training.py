@@ -49,9 +49,7 @@ class Trainer:
         params, order = self._start(settings.seeds)
         self._chunk = (
             jax.jit(jax.vmap(self._steps, in_axes=(None, 0, 0, 0, None, None)))
-            .lower(
-                jnp.float32(0.0), params, self._init(0.0, params), order[:, 0], *digits.train
-            )
+            .lower(jnp.float32(0.0), params, self._init(0.0, params), order[:, 0], *digits.train)
             .compile()
         )
         self.compile_seconds = time.perf_counter() - began
@@ -97,7 +95,7 @@ class Trainer:
             params, state = carry
             value, grads = jax.value_and_grad(loss)(params, batch)
             params, state = tx.step(grads, state, params)
-            return (params, state), (value, gx.global_norm(grads))
+            return (params, state), (value, gx.tree.norm(grads))
 
         (params, state), (values, norms) = jax.lax.scan(step, (params, state), order)
         return params, state, jnp.mean(values), jnp.mean(norms)

@@ -155,15 +155,15 @@ def _call(constructor: Callable, signature, arguments: dict) -> Any:
 
 def _decode_array(config: dict) -> Any:
     flat = np.frombuffer(bytes.fromhex(config["array"]), dtype=jnp.dtype(config["dtype"]))
-    return jnp.asarray(flat.reshape(config["shape"]))
+    return flat.reshape(config["shape"]).copy()  # as NumPy: JAX would narrow float64
 
 
 _DECODERS: dict[str, Callable[[dict], Any]] = {
     "float": lambda c: float(c["float"]),
     "tuple": lambda c: tuple(_decode(v) for v in c["tuple"]),
     "dict": lambda c: {_decode(k): _decode(v) for k, v in c["dict"]},
+    "array": _decode_array,  # before "dtype", which an array has too
     "dtype": lambda c: jnp.dtype(c["dtype"]),
-    "array": _decode_array,
     "key": lambda c: jax.random.wrap_key_data(
         jnp.asarray(c["key"], jnp.uint32), impl=c["implementation"]
     ),

@@ -169,6 +169,8 @@ def value_key(value) -> Any:
     described values by their description, other pytrees by structure and leaves, and functions,
     traced values and everything else by identity.
     """
+    if isinstance(value, (np.ndarray, np.generic, jax.Array)):
+        return _array_key(value)  # first: np.float64 is a float, too
     if value is None or isinstance(value, (str, bytes, bool, int, complex)):
         return (type(value), value)
     if isinstance(value, float):
@@ -184,8 +186,6 @@ def value_key(value) -> Any:
         return (type(value), tuple(value_key(v) for v in value))
     if isinstance(value, dict):
         return (dict, tuple((value_key(k), value_key(v)) for k, v in value.items()))
-    if isinstance(value, (np.ndarray, np.generic, jax.Array)):
-        return _array_key(value)
     leaves, treedef = jax.tree.flatten(value)
     if len(leaves) == 1 and leaves[0] is value:
         return _Identity(value)

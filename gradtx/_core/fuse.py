@@ -73,6 +73,7 @@ class Program:
         segment, packed, layout, keys, carry = self.segment, [], [], {}, {}
         states = dict(states)
         dtype = constants.dtype
+        extras = {i: {k: _number(x, dtype) for k, x in d.items()} for i, d in extras.items()}
         at = 0
         for i, part in enumerate(segment.parts):
             numbers = dict(part.static)
@@ -141,6 +142,12 @@ class Program:
 
             self._inits[active] = jax.jit(self._named(function, "init"))
         return self._inits[active]
+
+
+def _number(x, dtype):
+    """A real number, in whatever dtype it was given, in that of the hyperparameters."""
+    is_real = any(jnp.issubdtype(x.dtype, kind) for kind in (jnp.floating, jnp.integer))
+    return x.astype(dtype) if is_real else x
 
 
 class _Totals(dict):

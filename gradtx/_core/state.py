@@ -86,7 +86,11 @@ def start_of_param(field: Field, p: jax.Array) -> jax.Array:
 def cast_like(value: Any, stored: Any) -> Any:
     """The arrays of `value` in the dtypes of `stored`."""
     return jax.tree.map(
-        lambda v, s: v if v.dtype == s.dtype and not v.weak_type else v.astype(s.dtype),
+        lambda v, s: v if v.dtype == s.dtype and not _is_weak(v) else v.astype(s.dtype),
         value,
         stored,
     )
+
+
+def _is_weak(x: Any) -> bool:
+    return getattr(x, "weak_type", False)  # keys have none

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from .._core.numerics import abs2, average, divide, real_dtype_of, root, safe_increment
@@ -30,15 +29,14 @@ def _rows_and_columns(shape: tuple[int, ...], h) -> tuple[int, int] | None:
 
 
 def _empty_moments(p, h):
-    axes, dtype = _rows_and_columns(p.shape, h), real_dtype_of(p.dtype)
+    axes = _rows_and_columns(p.shape, h)
+    # Sums of zeros have the sharding that the means of later steps will have.
+    zeros = jnp.zeros_like(p, dtype=real_dtype_of(p.dtype))
     if axes is None:
-        return {"v_row": None, "v_col": None, "v": jnp.zeros_like(p, dtype=dtype)}
+        return {"v_row": None, "v_col": None, "v": zeros}
     rows, columns = axes
-    return {"v_row": _without(p, columns, dtype), "v_col": _without(p, rows, dtype), "v": None}
-
-
-def _without(p: jax.Array, axis: int, dtype) -> jax.Array:
-    return jnp.zeros([1 if j == axis else n for j, n in enumerate(p.shape)], dtype)
+    v_row, v_col = (jnp.sum(zeros, axis=axis, keepdims=True) for axis in (columns, rows))
+    return {"v_row": v_row, "v_col": v_col, "v": None}
 
 
 def _next_decay(state, h, extra):
@@ -64,10 +62,9 @@ def _divide_by_factored_rms(g, state, p, h):
         average(old, jnp.mean(square, axis=axis, keepdims=True), h.decay, h.one_minus_decay)
         for old, axis in ((state.v_row, columns), (state.v_col, rows))
     )
-    # Two roots, since the product of the factors can leave the range of float32.
-    row = root(divide(v_row, jnp.mean(v_row, axis=rows, keepdims=True)))
-    u = divide(divide(g, row), root(v_col))
-    return u, state._replace(v_row=v_row, v_col=v_col)
+    # A quotient of roots: at epsilon = 1e-30 the derivative of that of the means is no float32.
+    row_factor = divide(root(jnp.mean(v_row, axis=rows, keepdims=True)), root(v_row))
+    return divide(g, root(v_col)) * row_factor, state._replace(v_row=v_row, v_col=v_col)
 
 
 _FACTORED_RMS = Rule(

@@ -10,7 +10,9 @@ import jax.numpy as jnp
 from .._core.numerics import abs2, average, magnitude, root
 
 
-def velocity(v: jax.Array, g: jax.Array, decay: jax.Array, weight: jax.Array | float) -> jax.Array:
+def velocity(
+    v: jax.Array, g: jax.Array, decay: jax.Array | float, weight: jax.Array | float
+) -> jax.Array:
     """Momentum: decay v + weight g, with weight 1 (heavy ball) or 1 - decay (a mean)."""
     return decay * v + weight * g
 

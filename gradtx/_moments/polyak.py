@@ -69,14 +69,11 @@ def scale_by_polyak(
         ValueError: If an argument is outside its range, or on update if `value` is not one number.
         TypeError: On update, if `value` is missing.
 
-    Source: Loizou, Vaswani, Laradji, Lacoste-Julien 2020, https://arxiv.org/abs/2002.10542, with c = 1;
-        "sps+" Garrigos, Gower, Schaipp 2023,
-        https://arxiv.org/abs/2307.14528.
+    Source: Loizou, Vaswani, Laradji, Lacoste-Julien 2020, https://arxiv.org/abs/2002.10542,
+        with c = 1; "sps+" Garrigos, Gower, Schaipp 2023, https://arxiv.org/abs/2307.14528.
     """
     if variant not in _VARIANTS:
-        raise ValueError(
-            f"scale_by_polyak: `variant` must be 'sps' or 'sps+', but is {variant!r}."
-        )
+        raise ValueError(f"scale_by_polyak: `variant` must be 'sps' or 'sps+', but is {variant!r}.")
     return lift(
         _POLYAK,
         f_min=f_min,

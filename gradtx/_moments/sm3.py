@@ -29,10 +29,9 @@ def _largest(v: jax.Array) -> tuple[jax.Array, ...]:
 
 
 def _empty_covers(p, h):
-    shapes = [
-        tuple(1 if j in axes else n for j, n in enumerate(p.shape)) for axes in _other_axes(p.ndim)
-    ]
-    return {"mu": tuple(jnp.zeros(shape, real_dtype_of(p.dtype)) for shape in shapes)}
+    # Sums of zeros have the sharding that the maxima of later steps will have.
+    zeros = jnp.zeros_like(p, dtype=real_dtype_of(p.dtype))
+    return {"mu": tuple(jnp.sum(zeros, axis=i, keepdims=True) for i in _other_axes(p.ndim))}
 
 
 def _sm3_direction(g, state, p, h):

@@ -39,7 +39,7 @@ def polyak_sgd(
         TypeError: On update, if `value` is missing.
 
     Source: Loizou, Vaswani, Laradji, Lacoste-Julien 2020, https://arxiv.org/abs/2002.10542.
-    Differs: the paper bounds the step after the division by c, here before, as in Optax.
+    Differs: the longest step is max_learning_rate c g, as in Optax; the paper's has no c.
     """
     return chain(
         scale_by_learning_rate(scaling),

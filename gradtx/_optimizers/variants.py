@@ -76,8 +76,8 @@ def yogi(
     Raises:
         ValueError: If an argument is outside its range.
 
-    Source: Zaheer, Reddi, Sachan, Kale, Kumar 2018, "Adaptive methods for nonconvex
-        optimization", NeurIPS, Algorithm 2.
+    Source: Zaheer, Reddi, Sachan, Kale, Kumar 2018, Algorithm 2,
+        https://papers.nips.cc/paper/2018/hash/90365351ccc7437a1309dc64e4db32a3-Abstract.html.
     Differs: bias correction is on by default, as in Optax. Unlike Optax's, a parameter without
         gradients does not move.
     """

@@ -5,11 +5,11 @@ matplotlib `Figure` or `Animation`, shows nothing, and leaves matplotlib's globa
 """
 
 try:
-    import matplotlib as _matplotlib  # noqa: F401
-except ImportError as error:
+    import matplotlib as _matplotlib  # noqa: F401  # pyright: ignore[reportUnusedImport]
+except ImportError as _error:
     raise ImportError(
         "`gradtx.plot` needs matplotlib, which is not installed. Try: pip install 'gradtx[plot]'"
-    ) from error
+    ) from _error
 
 from ._animation import animate_paths as animate_paths
 from ._curves import history as history

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.animation import FuncAnimation
 from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -56,7 +56,7 @@ class PathAnimation(FuncAnimation):
         for frame in range(frames):
             agg.restore_region(background)
             for artist in draw(frame):
-                artist.axes.draw_artist(artist)
+                artist.draw(agg.get_renderer())
             pictures.append(Image.fromarray(np.array(agg.buffer_rgba())).convert("RGB"))
         palette = _palette(pictures[-1], moving)
         first, *rest = [
@@ -68,15 +68,17 @@ class PathAnimation(FuncAnimation):
 
 
 def _palette(picture: Image.Image, lines: Iterable[Any]) -> Image.Image:
-    """255 colours for a picture in which the thin lines count as much as the wide background."""
-    colors = dict.fromkeys(line.get_color() for line in lines)
-    height = picture.height // 2
-    wide = Image.new("RGB", (picture.width, picture.height + height * len(colors)))
-    wide.paste(picture)
-    for i, color in enumerate(colors):
-        box = (0, picture.height + i * height, picture.width, picture.height + (i + 1) * height)
-        wide.paste(to_hex(color), box)
-    return wide.quantize(255, dither=Image.Dither.NONE)
+    """A palette for a picture in which white and the colours of the thin lines are exact."""
+    colors = dict.fromkeys(["white", *(line.get_color() for line in lines)])
+    exact = np.asarray([to_rgb(color) for color in colors]) * 255
+    quantized = picture.quantize(255 - len(exact), dither=Image.Dither.NONE)
+    others = np.asarray(quantized.getpalette()).reshape(-1, 3)
+    # Pillow looks colours up in steps of four, so a near neighbour could hide an exact entry.
+    distances = np.abs(others[:, None] - exact).max(axis=-1)
+    others = others[distances.min(axis=1) > 12]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([*exact.round().astype(int).ravel().tolist(), *others.ravel().tolist()])
+    return palette
 
 
 def animate_paths(

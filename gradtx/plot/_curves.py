@@ -80,8 +80,8 @@ def history(
     """Draw metrics of several optimizers against the step: a row a metric, a column a group.
 
     Every column shows all curves of its metric, those of the group in colour and the others in
-    grey behind, so that a dozen optimizers stay readable. A curve given with repetitions is drawn as
-    their mean, with a band from the smallest to the largest.
+    grey behind, so that a dozen optimizers stay readable. A curve given with repetitions is drawn
+    as their mean, with a band from the smallest to the largest.
 
     Shapes: a curve has shape `(points,)` or `(repetitions, points)`.
 
@@ -165,7 +165,11 @@ def _legend(place: Figure | Axes, axes: Axes, group: str) -> None:
     """Above its column, or below the figure where there is one column only."""
     handles, labels = axes.get_legend_handles_labels()
     longest = max(map(len, labels), default=0)
-    where: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.01), "borderaxespad": 0.0}
+    where: dict[str, Any] = {
+        "loc": "lower left",
+        "bbox_to_anchor": (0.0, 1.01),
+        "borderaxespad": 0.0,
+    }
     if isinstance(place, Figure):
         where = {"loc": "outside lower center"}
     place.legend(

@@ -5,7 +5,7 @@ from typing import Any
 
 from .._core.constructor import schedule
 from ..typing import Fraction, Positive, PositiveInt, Real, Schedule
-from ._evaluate import from_formula, known, whole
+from ._evaluate import SHAPES, Progress, from_formula, known, whole
 from ._join import join_schedules, through
 from ._warmup import warmup_cosine_decay_schedule
 
@@ -88,7 +88,7 @@ def linear_onecycle_schedule(
     Raises:
         ValueError: If an argument is outside its range, or `pct_final` is below `pct_start`.
 
-    Source: Smith, Topin 2017, https://arxiv.org/abs/1708.07120, section 3.
+    Source: Smith, Topin 2017, https://arxiv.org/abs/1708.07120.
     """
     steps = whole(transition_steps, "linear_onecycle_schedule: `transition_steps`")
     up, down = (int(float(fraction) * steps) for fraction in (pct_start, pct_final))
@@ -136,7 +136,7 @@ def sgdr_schedule(cosine_kwargs: Sequence[dict[str, Any]]) -> Schedule:
             f"sgdr_schedule: `cosine_kwargs` must be a list of dicts, but is {cosine_kwargs!r}."
         )
     if not cosine_kwargs:
-        raise ValueError("sgdr_schedule: `cosine_kwargs` must hold at least one cycle, but is empty.")
+        raise ValueError("sgdr_schedule: `cosine_kwargs` must hold a cycle, but is empty.")
     cycles, ends, end = [], [], 0
     for kwargs in cosine_kwargs:
         cycles.append(warmup_cosine_decay_schedule(**kwargs))
@@ -188,16 +188,15 @@ def cosine_restarts_schedule(
 
     def formula(clock, n):
         if growth == 1:
-            cycle, last = clock.times(length), clock.since_restart(length)
-            way = last.progress(0, length)
+            cycle, way = clock.times(length), clock.in_cycle(length).progress(0, length)
         else:
             cycle, way = clock.number(0.0), clock.progress(0, length)
-            for index, start in enumerate(starts, 1):
-                later, now = clock.progress(start, length * growth**index), clock.reached(start)
-                cycle = clock.xp.where(now, clock.number(index), cycle)
-                way = way.or_if(clock.xp, now, later)
+        for index, start in enumerate(starts, 1):
+            now, later = clock.reached(start), clock.progress(start, length * growth**index)
+            cycle = clock.xp.where(now, clock.number(index), cycle)
+            way = Progress(*(clock.xp.where(now, x, y) for x, y in zip(later, way, strict=True)))
         peak = n.init * clock.xp.power(n.peak_decay, cycle)
-        return clock.swing("cosine", way, peak, n.end)
+        return clock.between(way, SHAPES["cosine"](clock.xp, way), peak, n.end)
 
     return from_formula(
         formula, init=known(init_value), end=known(end_value), peak_decay=known(peak_decay)

@@ -1,7 +1,7 @@
 """Constant values and single decays."""
 
 from .._core.constructor import schedule
-from ..typing import NonNegative, NonNegativeInt, Positive, PositiveInt, Real, Schedule
+from ..typing import NonNegativeInt, Positive, PositiveInt, Real, Schedule
 from ._evaluate import SHAPES, from_formula, known, logarithm, whole
 
 

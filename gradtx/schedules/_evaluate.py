@@ -8,11 +8,12 @@ turns them into fractions only after subtracting.
 import dataclasses
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from .._core.arguments import concrete_number, is_function
 
@@ -78,7 +79,7 @@ def from_pieces(formula: Callable[["Clock", list], Any], pieces: Callable) -> Ca
     def schedule(count):
         clock = clock_of(count)
         values = pieces(clock)
-        if any(isinstance(value, jax.core.Tracer) for value in values):
+        if any(isinstance(value, Tracer) for value in values):
             clock = dataclasses.replace(clock, xp=jnp)
         return clock.result(formula(clock, [clock.number(value) for value in values]))
 
@@ -95,11 +96,12 @@ def clock_of(count: Any, traced: bool = False) -> "Clock":
     if not isinstance(count, (int, float, np.ndarray, np.generic)):
         count = jnp.asarray(count)
         return Clock(jnp, jnp.maximum(count, jnp.zeros_like(count)))
-    if isinstance(count, int):
-        count = min(count, _LAST_STEP)
-    count = np.maximum(np.asarray(count), 0)
+    count = np.asarray(min(count, _LAST_STEP) if isinstance(count, int) else count)
+    if count.dtype == np.uint64:
+        count = np.minimum(count, np.uint64(_LAST_STEP))
     if not np.issubdtype(count.dtype, np.inexact):
-        count = np.minimum(count, _LAST_STEP).astype(np.int64)
+        count = count.astype(np.int64)
+    count = np.maximum(count, 0)
     return Clock(jnp if traced else np, count)
 
 
@@ -107,8 +109,7 @@ def _float_dtype() -> np.dtype:
     return np.dtype(jax.dtypes.canonicalize_dtype(np.float64))
 
 
-@dataclasses.dataclass(frozen=True)
-class Progress:
+class Progress(NamedTuple):
     """How far a stretch of steps has been walked.
 
     Attributes:
@@ -181,9 +182,21 @@ class Clock:
             return self._steps.zeros_like(self.count)
         return self._steps.maximum(self.count, self._steps.full_like(self.count, step)) - step
 
+    def since_as_given(self, step: int) -> Any:
+        """The same for a schedule of the user's: a Python number where the step is one."""
+        steps = self.since(step)
+        known_step = isinstance(steps, (np.ndarray, np.generic)) and steps.ndim == 0
+        return steps.item() if known_step else steps
+
     def from_step(self, step: int) -> "Clock":
         """The clock of what starts at a step."""
         return dataclasses.replace(self, count=self.since(step))
+
+    def in_cycle(self, length: int) -> "Clock":
+        """The clock that starts again every `length` steps."""
+        if length > self._last:
+            return self
+        return dataclasses.replace(self, count=self.count % length)
 
     def times(self, length: int) -> Any:
         """How many whole times a stretch of this length has been walked, as a number."""
@@ -205,9 +218,7 @@ class Clock:
     def between(self, progress: Progress, weight: Any, start: Any, end: Any) -> Any:
         """weight start + (1 - weight) end, exactly the start before and the end after it all."""
         mixed = weight * start + (1.0 - weight) * end
-        return self.xp.where(
-            progress.finished, end, self.xp.where(progress.started, mixed, start)
-        )
+        return self.xp.where(progress.finished, end, self.xp.where(progress.started, mixed, start))
 
     def anneal(self, shape: str, begin: int, length: int, start: Any, end: Any) -> Any:
         """From `start` at step `begin` to `end` after `length` more, in one of the `SHAPES`."""
@@ -223,22 +234,16 @@ SHAPES: dict[str, Callable[[Any, Progress], Any]] = {
 }
 
 
-def check_shape(name: str, argument: str, shape: str, allowed: tuple[str, ...]) -> None:
-    """Raise unless the shape is one of those allowed."""
-    if shape not in allowed:
-        raise ValueError(f"{name}: `{argument}` must be one of {allowed}, but is {shape!r}.")
-
-
 def whole(value: Any, label: str) -> int:
     """A number of steps as an int. It decides structure, so it cannot be a traced value."""
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, Tracer):
         raise TypeError(
             f"{label} must be a known integer, but is a traced value: numbers of steps cannot "
             "vary under jit, vmap or grad."
         )
     number = concrete_number(value)
-    if number is None or number != int(number):
+    if number is None or not number.is_integer():
         raise TypeError(f"{label} must be an integer, but is {value!r}.")
     if number < 0:
         raise ValueError(f"{label} must be 0 or more, but is {value!r}.")
-    return value if isinstance(value, int) else int(number)
+    return int(value)

@@ -1,9 +1,10 @@
 """Schedules made of pieces: other schedules one after the other, steps, interpolation."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
+from jax.core import Tracer
 
 from .._core.arguments import Interval, concrete_number, is_function
 from .._core.constructor import schedule
@@ -55,7 +56,7 @@ def join_schedules(schedules: Sequence[ScalarOrSchedule], boundaries: Sequence[i
     return from_pieces(
         formula,
         lambda clock: [
-            value_at(piece, clock.step_for_others(start))
+            value_at(piece, clock.since_as_given(start))
             for piece, start in zip(pieces, starts, strict=True)
         ],
     )
@@ -154,15 +155,17 @@ def check_shape(name: str, argument: str, shape: str, allowed: tuple[str, ...] =
 
 def check_schedule(label: str, value: Any) -> None:
     """Raise unless the value is a function, a number or a traced value."""
-    if not is_function(value) and np.ndim(value) == 0 and hasattr(value, "aval"):
-        return
-    if not is_function(value) and concrete_number(value) is None:
+    if not (is_function(value) or _is_number(value)):
         raise TypeError(f"{label} must be a schedule or a number, but is {value!r}.")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Tracer) or concrete_number(value) is not None
 
 
 def _increasing(name: str, boundaries: Sequence[int]) -> list[int]:
     steps = [whole(step, f"{name}: `boundaries[{i}]`") for i, step in enumerate(boundaries)]
-    for earlier, later in zip(steps, steps[1:], strict=False):
+    for earlier, later in itertools.pairwise(steps):
         if later < earlier:
             raise ValueError(
                 f"{name}: `boundaries` must not decrease, but {later} comes after {earlier}. They "
@@ -179,9 +182,9 @@ def _levels(name: str, init_value: Any, scales: dict[int, Any] | None):
     factors = {whole(step, f"{argument}: step"): scale for step, scale in (scales or {}).items()}
     values = [known(init_value)]
     for step, scale in sorted(factors.items(), key=lambda item: item[0]):
-        number = concrete_number(scale)
-        if number is None and not hasattr(scale, "aval"):
+        if not _is_number(scale):
             raise TypeError(f"{argument}: the factor at {step} must be a number, but is {scale!r}.")
+        number = concrete_number(scale)
         if number is not None and number not in _FACTOR:
             raise ValueError(
                 f"{argument}: the factor at {step} must be {_FACTOR}, but is {scale!r}."

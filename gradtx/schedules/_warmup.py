@@ -14,7 +14,6 @@ from ._evaluate import from_formula, from_pieces, known, value_at, whole
 from ._join import check_shape
 
 
-# Its last argument names the inner schedule `schedule`, as users say it.
 @schedule
 def warmup(schedule: RealOrSchedule, steps: NonNegativeInt, init_value: Real = 0.0) -> Schedule:
     """A straight rise to the start of any schedule, which then follows from its own step 0.
@@ -49,7 +48,7 @@ def warmup(schedule: RealOrSchedule, steps: NonNegativeInt, init_value: Real = 0
         return clock.anneal("linear", 0, length, before, after)
 
     return from_pieces(
-        formula, lambda clock: [value_at(inner, clock.step_for_others(length)), start]
+        formula, lambda clock: [value_at(inner, clock.since_as_given(length)), start]
     )
 
 
@@ -123,20 +122,6 @@ def warmup_cosine_decay_schedule(
 
     Source: Loshchilov, Hutter 2016, https://arxiv.org/abs/1608.03983, equation 5.
     """
-    rise, decay, values = _warmup_cosine(
-        init_value, peak_value, warmup_steps, decay_steps, end_value, exponent
-    )
-
-    def formula(clock, n):
-        falling = cosine_between(clock, rise, decay, n)
-        return clock.xp.where(
-            clock.reached(rise), falling, clock.anneal("linear", 0, rise, n.init, n.start)
-        )
-
-    return from_formula(formula, **values)
-
-
-def _warmup_cosine(init_value, peak_value, warmup_steps, decay_steps, end_value, exponent):
     name = "warmup_cosine_decay_schedule"
     rise = whole(warmup_steps, f"{name}: `warmup_steps`")
     total = whole(decay_steps, f"{name}: `decay_steps`")
@@ -145,12 +130,20 @@ def _warmup_cosine(init_value, peak_value, warmup_steps, decay_steps, end_value,
             f"{name}: `decay_steps` must be more than `warmup_steps`, but is {total} with "
             f"{rise} steps of warm-up. It is the length of the whole, with the warm-up."
         )
-    return rise, total - rise, {
-        "init": known(init_value),
-        "start": known(peak_value),
-        "end": known(end_value),
-        "exponent": known(exponent),
-    }
+
+    def formula(clock, n):
+        falling = cosine_between(clock, rise, total - rise, n)
+        return clock.xp.where(
+            clock.reached(rise), falling, clock.anneal("linear", 0, rise, n.init, n.start)
+        )
+
+    return from_formula(
+        formula,
+        init=known(init_value),
+        start=known(peak_value),
+        end=known(end_value),
+        exponent=known(exponent),
+    )
 
 
 @schedule

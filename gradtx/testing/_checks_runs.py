@@ -51,30 +51,17 @@ def vmap(subject: Subject) -> None:
     subject = subject.small
     other_params = jax.tree.map(lambda p: p / jnp.asarray(2, p.dtype), subject.params)
     other_gradients = [gradients_like(subject.params, 10 + t) for t in range(2)]
-    lanes = [
-        subject.eager[:2],
-        subject.run(other_params, other_gradients),
-    ]
-
-    @jax.jit
-    @jax.vmap
-    def two_steps(params, first, second):
-        state = subject.tx.init(params)
-        updates_1, state = subject.update(first, state, params)
-        updates_2, state = subject.update(second, state, params)
-        return updates_1, updates_2, state
-
-    got = two_steps(
+    lanes = [subject.eager[:2], subject.run(other_params, other_gradients)]
+    state, updates = jax.jit(jax.vmap(lambda p, g: _scanned(subject, p, g)))(
         stacked(subject.params, other_params),
-        stacked(subject.gradients[0], other_gradients[0]),
-        stacked(subject.gradients[1], other_gradients[1]),
+        stacked(stacked(*subject.gradients[:2]), stacked(*other_gradients)),
     )
-    for i, (first, second) in enumerate(lanes):
-        for t, want in enumerate((first.updates, second.updates)):
+    for i, steps in enumerate(lanes):
+        for t, want in enumerate(steps):
             what = f"copy {i + 1}, step {t + 1}: the update under vmap"
-            close(lane(got[t], i), want, what, subject.tolerance)
+            close(lane(lane(updates, i), t), want.updates, what, subject.tolerance)
         what = f"copy {i + 1}: the state under vmap"
-        close(lane(got[2], i), second.state, what, subject.tolerance)
+        close(lane(state, i), steps[-1].state, what, subject.tolerance)
 
 
 def sharding(subject: Subject) -> None:
@@ -87,7 +74,7 @@ def sharding(subject: Subject) -> None:
     specs = {"both": PartitionSpec("data", "model"), "columns": PartitionSpec(None, "model")}
     shardings = {name: NamedSharding(mesh, spec) for name, spec in specs.items()}
     values = jnp.linspace(-1, 1, 2 * shape[1]).reshape(2, shape[1])
-    one = Subject(subject.tx, {name: values for name in specs}, subject.given, subject.tolerance)
+    one = Subject(subject.tx, dict.fromkeys(specs, values), subject.given, subject.tolerance)
     with jax.set_mesh(mesh):
         params = jax.device_put(one.params, shardings)
         many = Subject(subject.tx, params, subject.given, subject.tolerance)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._core.apply import apply_updates
-from ._compare import close, describe, is_key, require, same_structure, with_paths
+from ._compare import close, describe, is_key, require, same_kind, with_paths
 from ._subject import Subject, copied
 
 
@@ -15,9 +15,9 @@ def state(subject: Subject) -> None:
     """The state keeps its structure, shapes, dtypes and weak types, with and without jit."""
     _arrays(subject.start)
     for t, step in enumerate(subject.eager, 1):
-        _same_kind(step.state, subject.start, f"the state after step {t}")
+        same_kind(step.state, subject.start, f"the state after step {t}")
     compiled = subject.jitted(copied(subject.params), copied(subject.start), subject.gradients[0])
-    _same_kind(compiled.state, subject.start, "the state after a step under jit")
+    same_kind(compiled.state, subject.start, "the state after a step under jit")
 
 
 def _arrays(tree: Any) -> None:
@@ -28,25 +28,11 @@ def _arrays(tree: Any) -> None:
         )
 
 
-def _same_kind(got: Any, want: Any, what: str) -> None:
-    same_structure(got, want, what)
-    for (path, a), (_, b) in zip(with_paths(got), with_paths(want), strict=True):
-        require(
-            describe(a) == describe(b),
-            f"{what} at {path} is {describe(a)}, but was {describe(b)} after init.",
-        )
-
-
 def abstract(subject: Subject) -> None:
     """`jax.eval_shape` of init knows the state that init makes."""
     shapes = jax.eval_shape(subject.tx.init, subject.small.params)
     made = subject.small.start
-    same_structure(shapes, made, "the state under jax.eval_shape")
-    for (path, a), (_, b) in zip(with_paths(shapes), with_paths(made), strict=True):
-        require(
-            describe(a) == describe(b),
-            f"the state at {path} is {describe(a)} under jax.eval_shape, {describe(b)} without.",
-        )
+    same_kind(shapes, made, "the state under jax.eval_shape")
 
 
 def donation(subject: Subject) -> None:

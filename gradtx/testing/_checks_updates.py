@@ -14,6 +14,7 @@ from ._compare import (
     is_float0,
     no_nan,
     require,
+    same_kind,
     same_structure,
     with_paths,
 )
@@ -70,12 +71,7 @@ def _uniform(subject: Subject, name: str) -> None:
     for g, step in zip(gradients, subject.run(params, gradients, start), strict=True):
         _like_gradients(step.updates, g, what)
         finite(step.updates, what)
-        for (path, new), (_, old) in zip(with_paths(step.state), with_paths(start), strict=True):
-            require(
-                describe(new) == describe(old),
-                f"the state of a tree of {name} at {path} turned from {describe(old)} to "
-                f"{describe(new)}.",
-            )
+        same_kind(step.state, start, f"the state of a tree of {name}")
 
 
 def x64(subject: Subject) -> None:
@@ -88,13 +84,7 @@ def x64(subject: Subject) -> None:
         for g, step in zip(gradients, subject.run(params, gradients, start), strict=True):
             _like_gradients(step.updates, g, "the update with 64-bit types on")
             finite(step.updates, "the update with 64-bit types on")
-            same_structure(step.state, start, "the state with 64-bit types on")
-            for (path, new), (_, old) in zip(
-                with_paths(step.state), with_paths(start), strict=True
-            ):
-                same = describe(new) == describe(old)
-                what = f"the state with 64-bit types on at {path} turned from {describe(old)}"
-                require(same, f"{what} to {describe(new)}.")
+            same_kind(step.state, start, "the state with 64-bit types on")
 
 
 def step(subject: Subject) -> None:

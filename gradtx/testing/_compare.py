@@ -52,6 +52,16 @@ def describe(x: Any) -> str:
     return f"{x.dtype}{list(np.shape(x))}{weak}"
 
 
+def same_kind(got: Any, want: Any, what: str) -> None:
+    """Require equal structures, shapes, dtypes and weak types."""
+    same_structure(got, want, what)
+    for (path, x), (_, y) in zip(with_paths(got), with_paths(want), strict=True):
+        require(
+            describe(x) == describe(y),
+            f"{what} at {path} is {describe(x)}, but was {describe(y)} after init.",
+        )
+
+
 def close(got: Any, want: Any, what: str, tolerance: float) -> None:
     """Require equal numbers up to rounding.
 

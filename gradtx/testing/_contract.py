@@ -141,7 +141,7 @@ def _run(name: str, check: Callable[[Subject], None], subject: Subject) -> None:
     except ContractError as broken:
         raise AssertionError(f"{label}{broken}{cause}") from None
     except Exception as error:
-        notes = " ".join(getattr(error, "__notes__", ()))
+        notes = [n for n in getattr(error, "__notes__", ()) if n.startswith("gradtx")]
         raise AssertionError(
-            f"{label}{type(error).__name__} was raised: {error} {notes}{cause}"
+            f"{label}{type(error).__name__} was raised: {' '.join([str(error), *notes])}{cause}"
         ) from error

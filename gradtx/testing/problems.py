@@ -119,8 +119,9 @@ def beale() -> Problem:
     """
 
     def function(x):
-        powers = x[1] ** jnp.arange(1, 4)
-        return jnp.sum((jnp.asarray([1.5, 2.25, 2.625]) - x[0] * (1.0 - powers)) ** 2)
+        powers = jnp.stack([x[1], x[1] ** 2, x[1] ** 3])
+        targets = jnp.asarray([1.5, 2.25, 2.625], x.dtype)
+        return jnp.sum((targets - x[0] * (1.0 - powers)) ** 2)
 
     return Problem("Beale", function, start=(1.0, 1.5), minimum=Minimum((3.0, 0.5), 0.0))
 
@@ -137,7 +138,8 @@ def rosenbrock(dimension: int = 2) -> Problem:
         ValueError: If `dimension` is below 2.
 
     Source: Rosenbrock 1960, "An automatic method for finding the greatest or least value of a
-        function", https://doi.org/10.1093/comjnl/3.3.175, for n = 2; the sum is its usual extension.
+        function", https://doi.org/10.1093/comjnl/3.3.175.
+    Differs: the source has n = 2; the sum is the usual extension.
     """
     if dimension < 2:
         raise ValueError(f"`dimension` must be at least 2, but is {dimension}.")

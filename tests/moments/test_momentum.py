@@ -36,13 +36,13 @@ def test_effective_rate_of_constant_gradient(m, x64):
 
 
 def test_rate_inside_the_velocity_formula():
-    def rate(t):
-        return 0.3 / (1 + t)
+    def rate(count):
+        return 0.3 / (1 + jnp.asarray(count, float))
 
     def loop(w, gradients):
         v = 0.0
         for t, g in enumerate(gradients):
-            v = 0.83 * v + rate(t) * g
+            v = 0.83 * v + 0.3 / (1 + t) * g
             w = w - v
             yield w
 
@@ -59,7 +59,7 @@ def test_place_of_the_rate_matters_only_when_it_changes(x64):
     np.testing.assert_allclose(last(0.1, True), last(0.1, False), rtol=1e-12)
 
     def falling(count):
-        return 0.1 / (1 + count)
+        return 0.1 / (1 + jnp.asarray(count, float))
 
     assert np.abs(last(falling, True) - last(falling, False)).max() > 1e-3
 
@@ -68,7 +68,7 @@ def test_velocity_is_independent_of_the_schedule():
     """With the rate outside, the buffer never mixes old learning rates."""
     params = jnp.ones(3)
     traces = []
-    for rate in (0.1, lambda count: 10.0 / (1 + count)):
+    for rate in (0.1, lambda count: 10.0 / (1 + count.astype(float))):
         tx = gradtx.sgd(rate, momentum=0.9)
         state = tx.init(params)
         for _ in range(5):

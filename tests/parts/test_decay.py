@@ -23,7 +23,7 @@ def test_schedule_formula():
             w = w - 0.01 * (g + 0.3 * t / 100 * w)
             yield w
 
-    decay = gradtx.add_decayed_weights(lambda count: 0.3 * count / 100)
+    decay = gradtx.add_decayed_weights(lambda count: 0.3 * count.astype(float) / 100)
     check_formula(gradtx.chain(decay, gradtx.scale(-0.01)), loop)
 
 

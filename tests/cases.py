@@ -1,0 +1,194 @@
+"""Every public constructor of a transformation, with how the contract is to be checked for it.
+
+A line is `name: case(make, options)`. The part of a name before " / " is the constructor; a
+constructor that takes another path for another argument has several lines. Options are those of
+`gradtx.testing.check_transformation`. A constructor without a line fails the suite
+(tests/contract/test_table.py).
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+import gradtx as gx
+
+
+class Case(NamedTuple):
+    """How to build a transformation, and the options of its contract."""
+
+    make: Callable[[], gx.GradientTransformation]
+    options: dict[str, Any]
+
+
+# What depends on another branch of the same constructor.
+BRIEF = ("state", "jit", "donation", "resume", "dtypes", "uniform", "zero", "large", "shapes")
+
+
+def variant(make, **options):
+    """Return a case for another argument of a constructor: the checks that may come out other."""
+    return case(make, checks=BRIEF, **options)
+
+
+def case(make, **options):
+    """Return a case; `make` builds the transformation when a test runs."""
+    return Case(make, options)
+
+
+@gx.register
+def halve(updates, params):
+    """Return half of a tree, for `stateless`."""
+    del params
+    return gx.scale(0.5).update(updates, gx.EmptyState())[0]
+
+
+@gx.register
+def pull(g, p):
+    """Return the gradient of a parabola added, for `stateless_with_tree_map`."""
+    return g + p
+
+
+@gx.register
+def rate(count):
+    """Return a learning rate that falls with the step, for arguments that take a schedule."""
+    return 0.1 / (1.0 + jnp.asarray(count, jnp.float32))
+
+
+@gx.register
+def matrices(params):
+    """Return a mask of the leaves with two axes."""
+    return jax.tree.map(lambda p: getattr(p, "ndim", 0) == 2, params)
+
+
+CASES = {
+    # Composition.
+    "chain": case(lambda: gx.chain(gx.clip_by_global_norm(1.0), gx.chain(gx.adam(0.1)))),
+    "chain / empty": variant(lambda: gx.chain()),
+    "chain / of a bare pair": variant(lambda: gx.chain(gx.scale(2.0), tuple(gx.trace(0.9)))),
+    "named_chain": case(
+        lambda: gx.named_chain(("clip", gx.clip_by_global_norm(1.0)), ("adam", gx.adam(0.1)))
+    ),
+    "parallel": case(lambda: gx.parallel(gx.ema(0.9), gx.root_mean_square(0.999), merge=gx.divide)),
+    "parallel / whole tree": variant(
+        lambda: gx.parallel(gx.clip_by_global_norm(1.0), gx.trace(0.9), merge=gx.add)
+    ),
+    "identity": case(lambda: gx.identity()),
+    "stateless": case(lambda: gx.stateless(halve)),
+    "stateless_with_tree_map": case(lambda: gx.stateless_with_tree_map(pull)),
+    "with_state_dtype": case(lambda: gx.with_state_dtype(gx.adam(0.1), mu="bfloat16")),
+    # Parts.
+    "scale": case(lambda: gx.scale(-0.5)),
+    "scale_by_learning_rate": case(lambda: gx.scale_by_learning_rate(0.1)),
+    "scale_by_learning_rate / schedule": variant(lambda: gx.scale_by_learning_rate(rate)),
+    "scale_by_schedule": case(lambda: gx.scale_by_schedule(rate)),
+    "clip_by_global_norm": case(lambda: gx.clip_by_global_norm(1.0)),
+    "add_decayed_weights": case(lambda: gx.add_decayed_weights(0.1)),
+    "add_decayed_weights / mask": variant(lambda: gx.add_decayed_weights(0.1, matrices)),
+    "add_decayed_weights / schedule": variant(lambda: gx.add_decayed_weights(rate)),
+    "adaptive_grad_clip": case(lambda: gx.adaptive_grad_clip(0.1)),
+    "adaptive_grad_clip / axis": variant(lambda: gx.adaptive_grad_clip(0.1, axis=())),
+    "add_noise": case(lambda: gx.add_noise(0.1, 0.5, key=3)),
+    "centralize": case(lambda: gx.centralize()),
+    "clip": case(lambda: gx.clip(0.5)),
+    "clip_by_block_norm": case(lambda: gx.clip_by_block_norm(0.5)),
+    "clip_by_block_rms": case(lambda: gx.clip_by_block_rms(0.5)),
+    "normalize": case(lambda: gx.normalize()),
+    "normalize_by_block_norm": case(lambda: gx.normalize_by_block_norm()),
+    "normalize_by_update_norm": case(lambda: gx.normalize_by_update_norm()),
+    "scale_by_param_block_norm": case(lambda: gx.scale_by_param_block_norm()),
+    "scale_by_param_block_rms": case(lambda: gx.scale_by_param_block_rms()),
+    "scale_by_sign": case(lambda: gx.scale_by_sign()),
+    "set_to_zero": case(lambda: gx.set_to_zero(), moves=False),
+    "step_and_shrink": case(lambda: gx.step_and_shrink(0.1)),
+    "step_and_shrink / schedule": variant(lambda: gx.step_and_shrink(rate)),
+    "zero_nans": case(lambda: gx.zero_nans()),
+    "scale_by_trust_ratio": case(lambda: gx.scale_by_trust_ratio()),
+    "scale_by_trust_ratio / mask": variant(lambda: gx.scale_by_trust_ratio(mask=matrices)),
+    # Moments: numerators, denominators, and both at once.
+    "ema": case(lambda: gx.ema(0.9)),
+    "correct_bias": case(lambda: gx.correct_bias(0.9)),
+    "moving_average": case(lambda: gx.moving_average(3)),
+    "trace": case(lambda: gx.trace(0.9)),
+    "scale_by_momentum": case(lambda: gx.scale_by_momentum(0.9)),
+    "scale_by_momentum / nesterov": variant(lambda: gx.scale_by_momentum(0.9, nesterov=True)),
+    "nesterov_lookahead": case(lambda: gx.nesterov_lookahead(0.1)),
+    "infinity_norm": case(lambda: gx.infinity_norm()),
+    "root_mean_square": case(lambda: gx.root_mean_square()),
+    "root_max_mean_square": case(lambda: gx.root_max_mean_square()),
+    "root_sum_square": case(lambda: gx.root_sum_square()),
+    "scale_by_adadelta": case(lambda: gx.scale_by_adadelta()),
+    "scale_by_adam": case(lambda: gx.scale_by_adam()),
+    "scale_by_adam / nesterov": variant(
+        lambda: gx.scale_by_adam(nesterov=True, mu_dtype="bfloat16")
+    ),
+    "scale_by_adamax": case(lambda: gx.scale_by_adamax()),
+    "scale_by_amsgrad": case(lambda: gx.scale_by_amsgrad()),
+    "scale_by_nadam": case(lambda: gx.scale_by_nadam()),
+    "scale_by_rms": case(lambda: gx.scale_by_rms()),
+    "scale_by_rms / bias correction": variant(lambda: gx.scale_by_rms(bias_correction=True)),
+    "scale_by_rss": case(lambda: gx.scale_by_rss()),
+    "scale_by_stddev": case(lambda: gx.scale_by_stddev()),
+    "scale_by_adan": case(lambda: gx.scale_by_adan()),
+    "scale_by_belief": case(lambda: gx.scale_by_belief()),
+    "scale_by_factored_rms": case(lambda: gx.scale_by_factored_rms()),
+    "scale_by_factored_rms / small": variant(
+        lambda: gx.scale_by_factored_rms(min_dim_size_to_factor=2)
+    ),
+    "scale_by_lion": case(lambda: gx.scale_by_lion()),
+    "scale_by_lion / smooth": variant(lambda: gx.scale_by_lion(mode="smooth", smooth_beta=2.0)),
+    "scale_by_lion / refined": variant(lambda: gx.scale_by_lion(mode="refined")),
+    "scale_by_novograd": case(lambda: gx.scale_by_novograd(weight_decay=0.1)),
+    "scale_by_optimistic_gradient": case(lambda: gx.scale_by_optimistic_gradient()),
+    "scale_by_polyak": case(lambda: gx.scale_by_polyak(), extras={"value": 1.0}),
+    "scale_by_radam": case(lambda: gx.scale_by_radam(threshold=0.0)),
+    "scale_by_rprop": case(lambda: gx.scale_by_rprop(0.1)),
+    "scale_by_sm3": case(lambda: gx.scale_by_sm3()),
+    "scale_by_yogi": case(lambda: gx.scale_by_yogi()),
+    "scale_by_factored_rms / plain": variant(lambda: gx.scale_by_factored_rms(factored=False)),
+    # Named optimizers.
+    "sgd": case(lambda: gx.sgd(0.1)),
+    "sgd / nesterov": variant(lambda: gx.sgd(rate, 0.9, nesterov=True)),
+    "adadelta": case(lambda: gx.adadelta()),
+    "adagrad": case(lambda: gx.adagrad(0.1)),
+    "rmsprop": case(lambda: gx.rmsprop(0.1)),
+    "rmsprop / centered": variant(lambda: gx.rmsprop(0.1, centered=True, momentum=0.9)),
+    "adam": case(lambda: gx.adam(0.1)),
+    "adamw": case(lambda: gx.adamw(rate, mask=matrices)),
+    "adamax": case(lambda: gx.adamax(0.1)),
+    "adamaxw": case(lambda: gx.adamaxw(0.1)),
+    "amsgrad": case(lambda: gx.amsgrad(0.1)),
+    "nadam": case(lambda: gx.nadam(0.1)),
+    "nadamw": case(lambda: gx.nadamw(0.1)),
+    "adabelief": case(lambda: gx.adabelief(0.1)),
+    "adafactor": case(lambda: gx.adafactor(min_dim_size_to_factor=2)),
+    "adafactor / momentum": variant(
+        lambda: gx.adafactor(0.1, min_dim_size_to_factor=2, momentum=0.9, weight_decay_rate=0.1)
+    ),
+    "adan": case(lambda: gx.adan(0.1, weight_decay=0.1)),
+    "fromage": case(lambda: gx.fromage(0.1)),
+    "lamb": case(lambda: gx.lamb(0.1, weight_decay=0.1)),
+    "lars": case(lambda: gx.lars(0.1, weight_decay=0.1)),
+    "lion": case(lambda: gx.lion(0.1)),
+    "noisy_sgd": case(lambda: gx.noisy_sgd(0.1, seed=1)),
+    "novograd": case(lambda: gx.novograd(0.1)),
+    "optimistic_adam_v2": case(lambda: gx.optimistic_adam_v2(0.1)),
+    "optimistic_gradient_descent": case(lambda: gx.optimistic_gradient_descent(0.1)),
+    "polyak_sgd": case(lambda: gx.polyak_sgd(), extras={"value": 1.0}),
+    "radam": case(lambda: gx.radam(0.1)),
+    "rprop": case(lambda: gx.rprop(0.1)),
+    "sign_sgd": case(lambda: gx.sign_sgd(0.1)),
+    "signum": case(lambda: gx.signum(0.1)),
+    "sm3": case(lambda: gx.sm3(0.1)),
+    "yogi": case(lambda: gx.yogi(0.1)),
+    "adafactor / all": variant(
+        lambda: gx.adafactor(
+            rate, 2, momentum=0.9, dtype_momentum="bfloat16", weight_decay_rate=0.1
+        )
+    ),
+}
+
+
+def constructors(name):
+    """Return the cases of one constructor."""
+    return {key: value for key, value in CASES.items() if key.split(" / ")[0] == name}

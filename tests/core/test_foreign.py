@@ -1,0 +1,145 @@
+"""Bare pairs of functions in chains of gradtx, and the extra arguments they take."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import gradtx as gx
+
+PARAMS = {"w": jnp.arange(6.0).reshape(2, 3), "b": jnp.ones(3)}
+
+
+def halving():
+    """Return a bare pair that counts its steps and takes no extra argument."""
+
+    def init(params):
+        del params
+        return jnp.zeros([], jnp.int32)
+
+    def update(updates, state, params=None):
+        del params
+        return jax.tree.map(lambda g: g / 2, updates), state + 1
+
+    return init, update
+
+
+def recording(seen, signature="keyword"):
+    """Return a bare pair that records the extra arguments it was given."""
+
+    def with_keyword(updates, state, params=None, *, value):
+        seen.append({"value": value})
+        return updates, state
+
+    def with_any(updates, state, params=None, **extra):
+        seen.append(extra)
+        return updates, state
+
+    def with_none(updates, state, params):
+        seen.append({})
+        return updates, state
+
+    def with_default(updates, state, params=None, value=0.0):
+        seen.append({"value": value})
+        return updates, state
+
+    updates = {
+        "keyword": with_keyword,
+        "any": with_any,
+        "none": with_none,
+        "default": with_default,
+    }
+    return (lambda params: ()), updates[signature]
+
+
+def test_pair_between_rules():
+    tx = gx.chain(gx.scale(4.0), halving(), gx.trace(0.5))
+    state = tx.init(PARAMS)
+    for _ in range(2):
+        updates, state = tx.update(PARAMS, state, PARAMS)
+    np.testing.assert_allclose(updates["w"], 3 * PARAMS["w"])
+    assert state[1] == 2
+    assert [type(s).__name__ for s in (state[0], state[2])] == ["EmptyState", "TraceState"]
+
+
+def test_pair_alone_in_every_combinator():
+    for tx in (
+        gx.chain(halving()),
+        gx.named_chain(("half", halving())),
+        gx.parallel(halving(), halving(), merge=gx.add),
+        gx.with_state_dtype(gx.chain(halving(), gx.trace(0.0)), trace="bfloat16"),
+    ):
+        updates, _ = tx.update(PARAMS, tx.init(PARAMS), PARAMS)
+        factor = 1.0 if "parallel" in repr(tx) else 0.5
+        np.testing.assert_allclose(updates["w"], factor * PARAMS["w"])
+
+
+@pytest.mark.parametrize(
+    ("signature", "got"),
+    [
+        ("keyword", {"value": 1.0}),
+        ("any", {"value": 1.0, "other": 2.0}),
+        ("none", {}),
+        ("default", {"value": 1.0}),
+    ],
+)
+def test_pair_gets_the_extra_arguments_it_takes(signature, got):
+    seen = []
+    tx = gx.chain(gx.scale(1.0), gx.chain(recording(seen, signature)))
+    tx.update(PARAMS, tx.init(PARAMS), PARAMS, value=1.0, other=2.0)
+    assert seen == [got]
+
+
+def test_extra_arguments_reach_rules_and_pairs_alike():
+    seen = []
+    tx = gx.chain(recording(seen), gx.polyak_sgd())
+    tx.update(PARAMS, tx.init(PARAMS), PARAMS, value=1.0)
+    assert seen == [{"value": 1.0}]
+
+
+def test_pair_sees_the_gradients_dtype():
+    """Between rules the arithmetic is float32; a pair from elsewhere gets what it would get."""
+    seen = []
+
+    def update(updates, state, params=None):
+        seen.append(jax.tree.map(lambda g: g.dtype, updates))
+        return updates, state
+
+    tx = gx.chain(gx.scale(2.0), (lambda params: (), update), gx.scale(2.0))
+    grads = {"w": jnp.ones(3, jnp.bfloat16)}
+    updates, _ = tx.update(grads, tx.init(grads))
+    assert seen == [{"w": jnp.bfloat16}]
+    assert updates["w"].dtype == jnp.bfloat16
+
+
+def test_pair_that_changes_the_structure():
+    tx = gx.chain((lambda params: (), lambda updates, state, params=None: (updates["w"], state)))
+    with pytest.raises(ValueError, match="a pair of functions returned must have"):
+        tx.update(PARAMS, tx.init(PARAMS), PARAMS)
+
+
+def test_pair_prints_and_compares_by_identity():
+    pair = halving()
+    assert gx.chain(pair) == gx.chain(pair)
+    assert gx.chain(pair) != gx.chain(halving())
+    assert "halving.<locals>.init" in repr(gx.chain(pair))
+
+
+def test_gradtx_is_a_pair_anywhere():
+    """Other libraries call `init` and `update` of a 2-tuple and know nothing else."""
+    init, update = gx.adam(0.1)
+    updates, _ = update(PARAMS, init(PARAMS))
+    np.testing.assert_allclose(updates["b"], -0.1 * np.ones(3), rtol=1e-5)
+
+
+def test_wrapped_transformation_keeps_its_type():
+    pair = gx.GradientTransformation(*halving())
+    assert isinstance(pair, tuple)
+    params, _ = pair.step(PARAMS, pair.init(PARAMS), PARAMS)
+    np.testing.assert_allclose(params["b"], 1.5 * np.ones(3))
+
+
+def test_stateless_sees_updates_and_params():
+    tx = gx.chain(gx.stateless(lambda u, p: jax.tree.map(lambda x, y: x + y, u, p)), gx.scale(0.5))
+    updates, _ = tx.update(PARAMS, tx.init(PARAMS), PARAMS)
+    np.testing.assert_allclose(updates["w"], PARAMS["w"])

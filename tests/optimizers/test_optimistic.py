@@ -1,0 +1,40 @@
+"""Optimistic descent and optimistic Adam."""
+
+import numpy as np
+import pytest
+
+import gradtx
+from gradtx.testing import check_formula
+
+LR, ALPHA, BETA = 0.013, 0.7, 1.9
+
+
+def test_optimistic_gradient_descent():
+    def loop(w, gradients):
+        before = gradients[0]
+        for g in gradients:
+            w, before = w - LR * ((ALPHA + BETA) * g - BETA * before), g
+            yield w
+
+    check_formula(gradtx.optimistic_gradient_descent(LR, ALPHA, BETA), loop)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_optimistic_adam(nesterov):
+    def loop(w, gradients):
+        m = v = 0.0
+        before = None
+        for t, g in enumerate(gradients, 1):
+            m, v = 0.8 * m + 0.2 * g, 0.95 * v + 0.05 * g**2
+            mean = m / (1 - 0.8**t)
+            if nesterov:
+                mean = 0.8 * m / (1 - 0.8 ** (t + 1)) + 0.2 * g / (1 - 0.8**t)
+            u = mean / (np.sqrt(v / (1 - 0.95**t) + 1e-5) + 1e-3)
+            before = u if before is None else before
+            w, before = w - LR * ((ALPHA + BETA) * u - BETA * before), u
+            yield w
+
+    tx = gradtx.optimistic_adam_v2(
+        LR, alpha=ALPHA, beta=BETA, b1=0.8, b2=0.95, eps=1e-3, eps_root=1e-5, nesterov=nesterov
+    )
+    check_formula(tx, loop)

@@ -1,0 +1,107 @@
+"""The tables of the documentation say what the signatures and the states say."""
+
+import importlib
+import inspect
+import pkgutil
+import re
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import gradtx
+from gradtx import _optimizers
+
+DOCS = Path(__file__).parent.parent / "docs"
+# Not compared in the tables of defaults: they say where or in what dtype, not what.
+NO_NUMBERS = {
+    "accumulator_dtype",
+    "dtype_momentum",
+    "key",
+    "mask",
+    "mu_dtype",
+    "seed",
+    "trust_ratio_mask",
+    "weight_decay_mask",
+}
+
+
+def tables(page):
+    """Return the tables of a page, each a list of rows of cells."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    for block in re.findall(r"(?:^\|.*\|\n)+", text, re.MULTILINE):
+        lines = [line for line in block.splitlines() if not set(line) <= set("|- ")]
+        yield [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def columns(library):
+    """Return {name: {argument: cell}} for one library, from the tables of defaults."""
+    found = {}
+    for head, *rows in tables("defaults.md"):
+        for place, title in enumerate(head):
+            if match := re.fullmatch(rf"{library} `(\w+)`", title):
+                cells = {row[0]: row[place] for row in rows}
+                found.setdefault(match[1], {}).update(cells)
+    return found
+
+
+def as_cell(default):
+    """Return a default as the tables write it."""
+    if default is inspect.Parameter.empty:
+        return "required"
+    if default is None or isinstance(default, bool | str):
+        return str(default)
+    return re.sub(r"e-0", "e-", f"{default:g}")
+
+
+def defaults(function):
+    """Return {argument: cell} of a constructor."""
+    parameters = inspect.signature(function).parameters.values()
+    return {p.name: as_cell(p.default) for p in parameters if p.name not in NO_NUMBERS}
+
+
+def optimizers():
+    """Return the public optimizers by name."""
+    found = {}
+    for info in pkgutil.iter_modules(_optimizers.__path__):
+        module = importlib.import_module(f"gradtx._optimizers.{info.name}")
+        for name, thing in vars(module).items():
+            if getattr(gradtx, name, None) is thing and getattr(thing, "__wrapped__", None):
+                if thing.__module__ == module.__name__:
+                    found[name] = thing
+    return found
+
+
+def test_every_optimizer_has_a_table_of_defaults():
+    assert set(columns("gradtx")) == set(optimizers())
+
+
+@pytest.mark.parametrize("name", sorted(optimizers()))
+def test_defaults_of_gradtx(name):
+    cells = columns("gradtx")[name]
+    assert {a: c for a, c in cells.items() if c != "-"} == defaults(optimizers()[name])
+
+
+def rows_of_choosing():
+    """Return {code in the first column: the row} of the table of all optimizers."""
+    (table,) = [t for t in tables("choosing.md") if t[0][:2] == ["optimizer", "copies"]]
+    return {row[0].strip("`"): row for row in table[1:]}
+
+
+def test_every_optimizer_stands_in_the_guide():
+    names = {code.split("(")[0] for code in rows_of_choosing()}
+    assert names == set(optimizers()) | {"nesterov_lookahead"}
+
+
+@pytest.mark.parametrize("code", sorted(rows_of_choosing()))
+def test_copies_of_the_state(code):
+    name, _, options = code.partition("(")
+    constructor = getattr(gradtx, name)
+    required = [p for p in defaults(constructor).values() if p == "required"]
+    keywords = dict(re.findall(r"(\w+)=([\d.]+)", options))
+    tx = constructor(*([0.1] * len(required)), **{k: float(v) for k, v in keywords.items()})
+    params = jax.ShapeDtypeStruct((1024, 1024), jnp.float32)
+    leaves = jax.tree.leaves(jax.eval_shape(tx.init, params))
+    copies = sum(leaf.size for leaf in leaves) / params.size
+    assert f"{copies:.3f}".rstrip("0").rstrip(".") == rows_of_choosing()[code][1]
