@@ -41,18 +41,26 @@ def main() -> None:
     budget = 2_000 if parser.parse_args().quick else 60_000
     data = load()
 
-    # A schedule may give any number of the step; here it is a batch size: 16, 32, 64, ... 512.
-    doublings = {k * budget // 1000: 2.0 for k in range(1, 6)}
+    # A schedule may give any number of the step; here it is a batch size: 16, 32, 64, 128, each
+    # for a quarter of the examples. Beside it a rate that halves where the batch would double.
+    quarter = budget // 4
+    doublings = {quarter // 16: 2.0, quarter * 3 // 32: 2.0, quarter * 7 // 64: 2.0}
+    halvings = {quarter * k // 16: 0.5 for k in (1, 2, 3)}
     growing = gx.piecewise_constant_schedule(16.0, doublings)
-    print(f"{budget} examples each\n\nbatch                   steps   train loss   test accuracy")
-    for name, size in {
-        "16, constant": gx.constant_schedule(16.0),
-        "512, constant": gx.constant_schedule(512.0),
-        "16 growing to 512": growing,
-    }.items():
-        steps, loss, test = run(gx.sgd(0.2, momentum=0.5), size, budget, data)
-        print(f"{name:20s} {steps:8d} {loss:12.4f} {test:15.3f}")
-        assert jnp.isfinite(loss)
+    falling = gx.piecewise_constant_schedule(0.2, halvings)
+    sixteen = gx.constant_schedule(16.0)
+
+    print(f"{budget} examples each\n")
+    print("batch           rate            steps   train loss   test accuracy")
+    for batch, rate, size, learning_rate in (
+        ("16", "0.2", sixteen, 0.2),
+        ("16", "0.2 to 0.025", sixteen, falling),
+        ("16 to 128", "0.2", growing, 0.2),
+    ):
+        tx = gx.sgd(learning_rate, momentum=0.9)
+        steps, loss, test = run(tx, size, budget, data)
+        print(f"{batch:15s} {rate:14s} {steps:6d} {loss:12.4f} {test:15.3f}")
+        assert np.isfinite(loss)
 
 
 if __name__ == "__main__":

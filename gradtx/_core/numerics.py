@@ -31,7 +31,14 @@ def real_dtype_of(dtype) -> np.dtype:
 
 
 def abs2(x: jax.Array) -> jax.Array:
-    """|x|^2, real also for complex x, without the square root that `abs` would take."""
+    """|x|^2, real also for complex x, without the square root that `abs` would take.
+
+    Args:
+        x: Array, real or complex.
+
+    Returns:
+        Real array of that shape.
+    """
     if jnp.iscomplexobj(x):
         return lax.square(lax.real(x)) + lax.square(lax.imag(x))
     return lax.square(x)
@@ -43,6 +50,12 @@ def root(x: jax.Array) -> jax.Array:
 
     Every square root of a moment or of a norm goes through here, so that an update can be
     differentiated at zero gradients.
+
+    Args:
+        x: Real array, at least 0.
+
+    Returns:
+        Array of that shape.
     """
     return lax.sqrt(x)
 
@@ -57,12 +70,26 @@ def _root_jvp(primals, tangents):
 
 
 def magnitude(x: jax.Array) -> jax.Array:
-    """|x|, real also for complex x, with derivative 0 at 0."""
+    """|x|, real also for complex x, with derivative 0 at 0.
+
+    Args:
+        x: Array, real or complex.
+
+    Returns:
+        Real array of that shape.
+    """
     return root(abs2(x)) if jnp.iscomplexobj(x) else jnp.abs(x)
 
 
 def sign(x: jax.Array) -> jax.Array:
-    """x / |x|, and 0 where x is 0."""
+    """x / |x|, and 0 where x is 0.
+
+    Args:
+        x: Array, real or complex.
+
+    Returns:
+        Array of that shape and dtype.
+    """
     return divide(x, magnitude(x)) if jnp.iscomplexobj(x) else jnp.sign(x)
 
 
@@ -110,7 +137,17 @@ def multiply(*factors: jax.Array) -> jax.Array:
 
 
 def average(old: jax.Array, new: jax.Array, decay: jax.Array, complement: jax.Array) -> jax.Array:
-    """The exponential moving average: decay old + complement new, with complement = 1 - decay."""
+    """The exponential moving average: decay old + complement new, with complement = 1 - decay.
+
+    Args:
+        old: The average so far.
+        new: What enters it.
+        decay: Weight of the past, in [0, 1).
+        complement: 1 - decay; a rule has it as `h.one_minus_b`, exact where 1 - b would not be.
+
+    Returns:
+        The new average.
+    """
     return decay * old + complement * new
 
 
@@ -118,6 +155,13 @@ def debiasing(log_decay: jax.Array, t: jax.Array) -> jax.Array:
     """1 - decay^t, the weight that an average started at 0 has gathered after t steps.
 
     Computed as -expm1(t log(decay)): `1 - decay**t` would cancel when decay is close to 1.
+
+    Args:
+        log_decay: Logarithm of the decay; a rule has it as `h.log_b`.
+        t: Number of steps, an integer of at least 1.
+
+    Returns:
+        A number in (0, 1].
     """
     return -jnp.expm1(t.astype(log_decay.dtype) * log_decay)
 

@@ -36,7 +36,10 @@ def test_constructor_has_a_line(name):
 def test_registered_names_are_transformations_or_schedules():
     """A constructor without a return annotation would escape the table."""
     for name, thing in vars(gradtx).items():
-        if inspect.isfunction(thing) and is_registered(thing) and hasattr(thing, "__wrapped__"):
+        if not (inspect.isfunction(thing) and hasattr(thing, "__wrapped__")):
+            continue
+        is_schedule = inspect.unwrap(thing).__module__.startswith("gradtx.schedules")
+        if is_registered(thing) and not is_schedule:
             assert name in public_constructors(), f"annotate what {name} returns"
 
 

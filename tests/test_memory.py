@@ -1,0 +1,109 @@
+"""Temporary memory of compiled steps, as XLA counts it, on a tree shaped like a small GPT."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import gradtx as gx
+
+WIDTH, LAYERS, VOCABULARY = 256, 6, 1024
+
+
+def shapes(dtype):
+    """Return the parameters of a transformer of about 5M numbers, as shapes only."""
+    layer = {
+        "attention": (WIDTH, 3 * WIDTH),
+        "attention_bias": (3 * WIDTH,),
+        "projection": (WIDTH, WIDTH),
+        "up": (WIDTH, 4 * WIDTH),
+        "up_bias": (4 * WIDTH,),
+        "down": (4 * WIDTH, WIDTH),
+        "norm": (WIDTH,),
+    }
+    tree = {f"layer{i}": layer for i in range(LAYERS)} | {"embedding": (VOCABULARY, WIDTH)}
+    return jax.tree.map(
+        lambda shape: jax.ShapeDtypeStruct(shape, dtype), tree, is_leaf=lambda x: type(x) is tuple
+    )
+
+
+def size(tree):
+    """Return how many bytes a tree of shapes takes."""
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def temporary_bytes(make, params="float32", gradients="float32"):
+    """Return the temporary bytes of a donated step, as a fraction of the float32 parameters."""
+    p, g = shapes(params), shapes(gradients)
+    state = make(1.0).init(p)
+
+    def step(grads, state, params, number):
+        return make(number).step(grads, state, params)
+
+    number = jax.ShapeDtypeStruct((), jnp.float32)
+    compiled = jax.jit(step, donate_argnums=(1, 2)).lower(g, state, p, number).compile()
+    return compiled.memory_analysis().temp_size_in_bytes / size(shapes("float32"))
+
+
+def test_tree_has_5m_numbers():
+    assert 4e6 < size(shapes("float32")) / 4 < 6e6
+
+
+@pytest.mark.parametrize("gradients", ["float32", "bfloat16"])
+@pytest.mark.parametrize("params", ["float32", "bfloat16"])
+def test_clipped_adamw(params, gradients):
+    def make(number):
+        del number
+        return gx.chain(gx.clip_by_global_norm(1.0), gx.adamw(1e-3))
+
+    assert temporary_bytes(make, params, gradients) < 0.02
+
+
+@pytest.mark.parametrize("gradients", ["float32", "bfloat16"])
+def test_clipped_adamw_with_a_traced_norm(gradients):
+    def make(number):
+        return gx.chain(gx.clip_by_global_norm(number), gx.adamw(1e-3))
+
+    assert temporary_bytes(make, gradients=gradients) < 0.02
+
+
+@pytest.mark.parametrize("params", ["float32", "bfloat16"])
+def test_adamw(params):
+    assert temporary_bytes(lambda number: gx.adamw(1e-3), params, params) < 0.002
+
+
+def test_adamw_with_narrow_moments():
+    def make(number):
+        del number
+        return gx.with_state_dtype(gx.adamw(1e-3), mu="bfloat16", nu="bfloat16")
+
+    assert temporary_bytes(make, "bfloat16", "bfloat16") < 0.002
+
+
+def test_adamw_with_a_traced_learning_rate():
+    assert temporary_bytes(lambda number: gx.adamw(number)) < 0.002
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda number: gx.clip_by_global_norm(1.0),
+        lambda number: gx.chain(gx.clip_by_global_norm(1.0), gx.sgd(0.1, momentum=0.9)),
+        lambda number: gx.parallel(gx.ema(0.9), gx.root_mean_square(0.999), merge=gx.divide),
+    ],
+    ids=["clip", "clipped momentum", "momentum over rms"],
+)
+def test_others(make):
+    assert temporary_bytes(make) < 0.02
+
+
+def test_the_measure_sees_a_copy():
+    """A select between two arrays of the whole tree is materialised."""
+
+    def both(g, p):
+        return jnp.where(jnp.sum(p) > 0, g * 2, jnp.flip(g))
+
+    def make(number):
+        del number
+        return gx.chain(gx.stateless_with_tree_map(both), gx.clip_by_global_norm(1.0))
+
+    assert temporary_bytes(make) > 0.1
