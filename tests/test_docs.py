@@ -18,24 +18,30 @@ PAGES = sorted(
     [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
     + [p for p in (ROOT / "docs").rglob("*.md") if "api" not in p.relative_to(ROOT).parts]
 )
-FENCE = re.compile(r"^( *)```python[^\n]*\n(.*?)^\1```[ ]*$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(
+    r"^( *)```python[^\n]*\n(.*?)^\1```[ ]*$(?:\n+^\1```text\n(.*?)^\1```[ ]*$)?",
+    re.MULTILINE | re.DOTALL,
+)
 PEERS = re.compile(r"^\s*(?:>>> )?(?:import|from) (?:torch|optax)\b", re.MULTILINE)
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
 def blocks(text):
-    """Return (number of the line before, code) for each fenced block of Python in a page."""
+    """Return (line before, code, output) for each fenced block of Python in a page.
+
+    The output is the block of text that follows at once, or None.
+    """
     for match in FENCE.finditer(text):
-        indent, code = match[1], match[2]
+        indent, code, output = match.groups()
         line = text[: match.start(2)].count("\n")
-        yield line, re.sub(rf"^{indent}", "", code, flags=re.MULTILINE)
+        yield line, re.sub(rf"^{indent}", "", code, flags=re.MULTILINE), output
 
 
 def page_parameters():
     """Return one test a page with code; pages that import a peer need that peer."""
     for path in PAGES:
         text = path.read_text(encoding="utf-8")
-        if codes := [code for _, code in blocks(text)]:
+        if codes := [code for _, code, _ in blocks(text)]:
             marks = [pytest.mark.peers] if any(map(PEERS.search, codes)) else []
             yield pytest.param(path, id=str(path.relative_to(ROOT)), marks=marks)
 
@@ -49,17 +55,24 @@ def run_examples(test):
 
 
 @pytest.mark.parametrize("path", [*page_parameters()])
-def test_snippets_run(path, tmp_path, monkeypatch):
-    """The blocks of one page run in order, in one namespace, as a reader would type them."""
+def test_snippets_run(path, tmp_path, monkeypatch, capsys):
+    """The blocks of one page run in order, in one namespace, as a reader would type them.
+
+    A block of text below one is what it prints, but for "...".
+    """
     monkeypatch.chdir(tmp_path)
     names = {"__name__": "__main__"}
-    for line, code in blocks(path.read_text(encoding="utf-8")):
+    for line, code, output in blocks(path.read_text(encoding="utf-8")):
+        capsys.readouterr()
         if code.lstrip().startswith(">>>"):
             parser = doctest.DocTestParser()
             run_examples(parser.get_doctest(code, names, path.name, str(path), line))
         else:
             # The empty lines give errors the line numbers of the page.
             exec(compile("\n" * line + code, str(path), "exec"), names)
+            printed = capsys.readouterr().out
+            same = output is None or doctest.OutputChecker().check_output(output, printed, FLAGS)
+            assert same, f"{path.name}:{line}: it prints\n{printed}"
 
 
 def examples_in_docstrings():

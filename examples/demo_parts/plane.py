@@ -102,7 +102,7 @@ def _first_step_path(optimizer, scene: Scene, steps: int):
 
 
 def oscillation(steps: int = 40) -> Figure:
-    """SGD against momentum and Nesterov in the toy bowl, each with its best settings in theory."""
+    """SGD against momentum and Nesterov in the toy bowl, each with the settings of theory."""
     problem, view = toy(), ((-5.6, 1.6), (-3.9, 3.9))
     low, high = 0.2, 4.0  # the curvatures of the toy problem
     root = math.sqrt(high / low)

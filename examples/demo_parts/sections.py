@@ -15,23 +15,30 @@ from .training import Settings
 
 _CAPTIONS = tomllib.loads(Path(__file__).with_name("captions.toml").read_text(encoding="utf-8"))
 
+# The metrics of a training run, and what their axes show after many steps.
+_LIMITS = {
+    "training loss, nats": (1e-6, None),
+    "validation accuracy": (0.88, 1.0),
+    "gradient norm": (1e-5, None),
+}
+
 
 def training(
     album: Album, result: Comparison, settings: Settings, digits: Digits, groups, styles
 ) -> Section:
     """Loss, accuracy and gradient norm against the step."""
-    loss, accuracy, norm = "training loss, nats", "validation accuracy", "gradient norm"
+    loss, accuracy, norm = _LIMITS
     runs = result.runs
     figure = plot.history(
         {
-            loss: {name: np.maximum(run.loss, 1e-6) for name, run in runs.items()},
+            loss: {name: run.loss for name, run in runs.items()},
             accuracy: {name: run.accuracy for name, run in runs.items()},
-            norm: {name: np.maximum(run.gradient_norm, 1e-6) for name, run in runs.items()},
+            norm: {name: run.gradient_norm for name, run in runs.items()},
         },
         steps=settings.stride * np.arange(1, settings.points + 1),
         groups=groups,
         log=(loss, norm),
-        limits={accuracy: (0.88, 1.0)} if settings.steps > 100 else None,
+        limits=_LIMITS if settings.steps > 100 else None,
         styles=styles,
     )
     network = result.network.name

@@ -98,9 +98,7 @@ def lars(
     """
     return chain(
         add_decayed_weights(weight_decay, weight_decay_mask),
-        scale_by_trust_ratio(
-            trust_coefficient=trust_coefficient, eps=eps, mask=trust_ratio_mask
-        ),
+        scale_by_trust_ratio(trust_coefficient=trust_coefficient, eps=eps, mask=trust_ratio_mask),
         scale_by_learning_rate(learning_rate),
         trace(momentum, nesterov),
     )

@@ -29,9 +29,7 @@ def optimistic_gradient_descent(
 
     Source: Mokhtari, Ozdaglar, Pattathil 2019, https://arxiv.org/abs/1901.08511.
     """
-    return chain(
-        scale_by_optimistic_gradient(alpha, beta), scale_by_learning_rate(learning_rate)
-    )
+    return chain(scale_by_optimistic_gradient(alpha, beta), scale_by_learning_rate(learning_rate))
 
 
 @transformation

@@ -72,9 +72,7 @@ def _clipping_factor(totals, state, h):
     return {"factor": shrinking(root(totals["square_norm"]), h.max_norm)}, state
 
 
-_CLIP_BY_GLOBAL_NORM = Rule(
-    scale_by_factor, measure=measure_square_norm, conclude=_clipping_factor
-)
+_CLIP_BY_GLOBAL_NORM = Rule(scale_by_factor, measure=measure_square_norm, conclude=_clipping_factor)
 
 
 @transformation

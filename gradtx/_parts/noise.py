@@ -60,16 +60,16 @@ def add_noise(
     return lift(_ADD_NOISE, eta=eta, gamma=gamma, start={"rng_key": _as_key(chosen)})
 
 
-def _as_key(key):
-    if isinstance(key, (int, np.integer)) and not isinstance(key, bool):
+def _as_key(key: Any) -> jax.Array:
+    if isinstance(key, int) and not isinstance(key, bool):
         return jax.random.key(key)
-    dtype = getattr(key, "dtype", None)
-    if dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key) and key.shape == ():
-        return key
-    if dtype == np.uint32 and np.ndim(key) == 1:
-        return jax.random.wrap_key_data(key)
-    if dtype is not None and jnp.issubdtype(dtype, jnp.integer) and np.ndim(key) == 0:
-        return jax.random.key(key)
+    if isinstance(key, (jax.Array, np.ndarray, np.generic)):
+        if key.ndim == 0 and jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+            return jnp.asarray(key)
+        if key.ndim == 1 and key.dtype == np.uint32:
+            return jax.random.wrap_key_data(jnp.asarray(key))
+        if key.ndim == 0 and jnp.issubdtype(key.dtype, jnp.integer):
+            return jax.random.key(jnp.asarray(key))
     raise TypeError(
         f"add_noise: `key` must be one key of jax.random or an integer, but is {key!r}."
     )

@@ -28,9 +28,7 @@ def _step_and_shrink(g, state, p, h):
     return shrinkage * p - (h.learning_rate / length) * g, state
 
 
-_STEP_AND_SHRINK = Rule(
-    _step_and_shrink, state=StepAndShrinkState, shared=_next_count, params=True
-)
+_STEP_AND_SHRINK = Rule(_step_and_shrink, state=StepAndShrinkState, shared=_next_count, params=True)
 
 
 @transformation

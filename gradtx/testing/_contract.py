@@ -134,7 +134,7 @@ def check_transformation(
 
 
 def _run(name: str, check: Callable[[Subject], None], subject: Subject) -> None:
-    label = f"check_transformation({subject.tx!r}): `{name}` fails: "
+    label = f"check_transformation({subject.label}): `{name}` fails: "
     cause = f" Likely cause: {LIKELY_CAUSES[name]}."
     try:
         check(subject)

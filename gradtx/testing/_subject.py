@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from .._core.apply import apply_updates
+from .._core.body import Foreign
 from .._core.transformation import GradientTransformation, as_transformation
 from ._trees import few_leaves, gradients_like, trainable_only
 
@@ -21,11 +22,26 @@ class Step(NamedTuple):
     params: Any
 
 
+def _as_it_is(tx: Any) -> GradientTransformation:
+    """A pair from elsewhere with the extra arguments it takes, its updates not cast as in a chain."""
+    made = as_transformation(tx, "check_transformation")
+    body = made.update.body
+    if made.description is not None or not isinstance(body, Foreign):
+        return made
+    init, update = body.pair
+
+    def with_extras(updates, state, params=None, **extra):
+        return update(updates, state, params, **body.accepts(extra))
+
+    return GradientTransformation(init, with_extras)
+
+
 class Subject:
     """A transformation with parameters, gradients and extra arguments.
 
     Attributes:
-        tx: The transformation; a pair from elsewhere is treated as in a chain of gradtx.
+        tx: The transformation.
+        label: The transformation in messages.
         params: Parameters, the same at each step.
         gradients: Gradients of each step.
         own_params: Whether the parameters are the user's own.
@@ -37,7 +53,7 @@ class Subject:
     def __init__(
         self, tx: Any, params: Any, extras: Any, tolerance: float, own_params: bool = False
     ):
-        self.tx: GradientTransformation = as_transformation(tx, "check_transformation")
+        self.tx, self.label = _as_it_is(tx), " ".join(repr(tx).split())
         self.given, self.tolerance, self.traces = extras, tolerance, 0
         self.params, self.own_params = params, own_params
         self.gradients = [gradients_like(params, seed) for seed in range(STEPS)]

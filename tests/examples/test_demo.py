@@ -23,6 +23,7 @@ def parts():
         sys.path.remove(str(EXAMPLES))
 
 
+@pytest.mark.slow
 def test_report_is_whole_and_its_path_is_printed_last(tmp_path):
     command = [sys.executable, str(EXAMPLES / "demo.py"), "--quick", "--out", str(tmp_path)]
     done = subprocess.run(

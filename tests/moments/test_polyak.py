@@ -58,7 +58,7 @@ def test_messages():
     tx = gradtx.scale_by_polyak()
     with pytest.raises(TypeError, match="scale_by_polyak needs the extra argument `value`"):
         tx.update(G, tx.init(G))
-    with pytest.raises(ValueError, match="`value` must be one number.*mean over the batch"):
+    with pytest.raises(ValueError, match=r"`value` must be one number.*mean over the batch"):
         tx.update(G, tx.init(G), value=jnp.ones(3))
-    with pytest.raises(ValueError, match="`variant` must be 'sps' or 'sps.', but is 'max'"):
+    with pytest.raises(ValueError, match=r"`variant` must be 'sps' or 'sps.', but is 'max'"):
         gradtx.scale_by_polyak(variant="max")

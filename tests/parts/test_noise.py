@@ -81,7 +81,7 @@ def test_key_and_seed_exclude_each_other():
 
 @pytest.mark.parametrize("key", [1.5, "a", True, jnp.zeros(3)])
 def test_what_is_no_key(key):
-    with pytest.raises(TypeError, match="`key` must be one key of jax.random or an integer"):
+    with pytest.raises(TypeError, match=r"`key` must be one key of jax\.random or an integer"):
         gradtx.add_noise(1.0, 0.0, key)
 
 

@@ -53,7 +53,7 @@ def test_defaults_of_torch(name):
 def recipes():
     """Return {call of torch: transformation} from the blocks of the page."""
     names = {}
-    for _, code in blocks((DOCS / "defaults.md").read_text(encoding="utf-8")):
+    for _, code, _ in blocks((DOCS / "defaults.md").read_text(encoding="utf-8")):
         exec(code, names)
     return names["as_torch"] | names["as_torch_with"]
 

@@ -12,6 +12,16 @@ from gradtx.testing import check_transformation
 PARAMS = {"w": jnp.arange(6.0).reshape(2, 3) - 2, "b": jnp.array([0.5, -3.0])}
 FLOATS = ("float32", "bfloat16")
 
+# What Optax asks of trees and of arithmetic is less, and what it promises too.
+NOT_PROMISED = ("uniform", "mixed", "x64", "shapes", "missing", "derivative")
+
+
+@pytest.fixture(autouse=True)
+def _promotion():
+    """Let Optax promote dtypes as it does for its users."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
 
 def run(tx, steps=3, **extra):
     """Return the updates and state after some steps."""
@@ -102,5 +112,4 @@ def test_gradtx_knows_itself():
     ids=["adam", "sgd", "lion"],
 )
 def test_contract_takes_transformations_of_optax(tx):
-    with jax.numpy_dtype_promotion("standard"):
-        check_transformation(tx, dtypes=FLOATS, skip=("uniform", "mixed", "x64", "shapes"))
+    check_transformation(tx, dtypes=FLOATS, skip=NOT_PROMISED)
