@@ -48,9 +48,7 @@ def main() -> None:
     # Another cell of the grid, which has no name: heavy ball over the running maximum.
     odd = gx.chain(
         gx.clip_by_global_norm(10.0),
-        gx.parallel(
-            gx.trace(0.5), gx.root_max_mean_square(0.99, eps=1e-6), merge=gx.divide
-        ),
+        gx.parallel(gx.trace(0.5), gx.root_max_mean_square(0.99, eps=1e-6), merge=gx.divide),
         gx.scale_by_learning_rate(gx.cosine_decay_schedule(0.02, steps)),
     )
     print(f"\nheavy ball over the running maximum: {descend(odd, rosenbrock, start, steps)}")

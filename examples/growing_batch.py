@@ -3,7 +3,6 @@
 import argparse
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from demo_parts.data import load
 from demo_parts.networks import MLP, accuracy, cross_entropy

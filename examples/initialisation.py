@@ -31,7 +31,7 @@ def network(layers, images):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
-    steps = 5 if parser.parse_args().quick else 200
+    steps = 5 if parser.parse_args().quick else 150
     data = load()
     initialisers = {
         "all equal (0.01)": lambda key, shape: jnp.full(shape, 0.01),

@@ -23,7 +23,18 @@ class Case(NamedTuple):
 
 
 # What depends on another branch of the same constructor.
-BRIEF = ("state", "jit", "donation", "resume", "dtypes", "uniform", "zero", "large", "shapes")
+BRIEF = (
+    "state",
+    "jit",
+    "donation",
+    "resume",
+    "dtypes",
+    "uniform",
+    "zero",
+    "large",
+    "derivative",
+    "shapes",
+)
 
 
 def variant(make, **options):

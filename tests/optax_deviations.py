@@ -16,6 +16,7 @@ _AMSGRAD = (
     "the paper corrects no bias; with both corrections gradtx, like PyTorch, takes the maximum "
     "first and corrects then, Optax the other way round"
 )
+_YOGI = "the paper corrects no bias; Optax always corrects"
 _NADAM = "without Nesterov's momentum it is adam"
 
 DEVIATIONS = {
@@ -41,6 +42,8 @@ DEVIATIONS = {
     "scale_by_learning_rate": {
         "learning_rate": (None, REQUIRED, "None is an identity that keeps the sign: a trap"),
     },
+    "scale_by_yogi": {"bias_correction": (ABSENT, False, _YOGI)},
+    "yogi": {"bias_correction": (ABSENT, False, _YOGI)},
     "scale_by_factored_rms": {
         "decay_rate_fn": ("_decay_rate_pow", None, "None is the same function, with its digits"),
     },

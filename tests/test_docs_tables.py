@@ -12,8 +12,10 @@ import pytest
 
 import gradtx
 from gradtx import _optimizers
+from tests.optax_deviations import DEVIATIONS
 
 DOCS = Path(__file__).parent.parent / "docs"
+PUBLIC = set(vars(gradtx))
 # Not compared in the tables of defaults: they say where or in what dtype, not what.
 NO_NUMBERS = {
     "accumulator_dtype",
@@ -63,14 +65,14 @@ def defaults(function):
 
 def optimizers():
     """Return the public optimizers by name."""
-    found = {}
-    for info in pkgutil.iter_modules(_optimizers.__path__):
-        module = importlib.import_module(f"gradtx._optimizers.{info.name}")
-        for name, thing in vars(module).items():
-            if getattr(gradtx, name, None) is thing and getattr(thing, "__wrapped__", None):
-                if thing.__module__ == module.__name__:
-                    found[name] = thing
-    return found
+    infos = pkgutil.iter_modules(_optimizers.__path__)
+    modules = [importlib.import_module(f"gradtx._optimizers.{info.name}") for info in infos]
+    return {
+        name: thing
+        for module in modules
+        for name, thing in vars(module).items()
+        if name in PUBLIC and getattr(thing, "__module__", None) == module.__name__
+    }
 
 
 def test_every_optimizer_has_a_table_of_defaults():
@@ -105,3 +107,12 @@ def test_copies_of_the_state(code):
     leaves = jax.tree.leaves(jax.eval_shape(tx.init, params))
     copies = sum(leaf.size for leaf in leaves) / params.size
     assert f"{copies:.3f}".rstrip("0").rstrip(".") == rows_of_choosing()[code][1]
+
+
+def test_every_deviation_from_optax_is_told():
+    text = (DOCS / "differences.md").read_text(encoding="utf-8")
+    titles = " ".join(line for line in text.splitlines() if line.startswith("### "))
+    told = set(re.findall(r"`(\w+)`", titles))
+    assert {name.removeprefix("scale_by_") for name in DEVIATIONS} <= {
+        name.removeprefix("scale_by_") for name in told
+    }

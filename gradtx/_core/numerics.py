@@ -106,10 +106,23 @@ def divide(numerator: jax.Array, denominator: jax.Array) -> jax.Array:
     Returns:
         Array of the broadcast shape.
     """
+    return _quotient(numerator, denominator)
+
+
+@jax.custom_jvp
+def _quotient(numerator, denominator):
     vanishes = denominator == 0
     safe = jnp.where(vanishes, jnp.ones_like(denominator), denominator)
     quotient = numerator / safe
     return jnp.where(vanishes, jnp.zeros_like(quotient), quotient)
+
+
+@_quotient.defjvp
+def _quotient_jvp(primals, tangents):
+    # (n / d)' = (n' - n / d * d') / d: the textbook's d^2 would underflow long before d does.
+    (n, d), (dn, dd) = primals, tangents
+    quotient = _quotient(n, d)
+    return quotient, _quotient(dn - quotient * dd, d)
 
 
 def add(*terms: jax.Array) -> jax.Array:

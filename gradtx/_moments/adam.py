@@ -2,12 +2,11 @@
 
 from typing import NamedTuple
 
-from .._core.numerics import average, divide, root
+from .._core.numerics import divide, root
 from .._core.rule import Rule, decay
 from .._core.transformation import GradientTransformation, lift, transformation
 from ..typing import Count, Decay, DType, NonNegative, PerParam, PerParamReal
-from .bias import corrected_mean, next_biases
-from .moments import mean_square
+from .pair import average_moments, corrected_mean, next_biases
 
 
 class ScaleByAdamState(NamedTuple):
@@ -16,13 +15,6 @@ class ScaleByAdamState(NamedTuple):
     count: Count
     mu: PerParam
     nu: PerParamReal
-
-
-def _average_moments(g, state, p, h):
-    return state._replace(
-        mu=average(state.mu, g, h.b1, h.one_minus_b1),
-        nu=mean_square(state.nu, g, h.b2, h.one_minus_b2),
-    )
 
 
 def _adam_direction(g, state, p, h):
@@ -34,7 +26,7 @@ def _adam_direction(g, state, p, h):
 
 
 _ADAM = Rule(
-    _adam_direction, state=ScaleByAdamState, shared=next_biases, accumulate=_average_moments
+    _adam_direction, state=ScaleByAdamState, shared=next_biases, accumulate=average_moments
 )
 
 

@@ -5,8 +5,8 @@ from .._core.rule import Rule, decay
 from .._core.transformation import GradientTransformation, lift, transformation
 from ..typing import Decay, NonNegative
 from .adam import ScaleByAdamState
-from .bias import next_biases
 from .moments import decayed_maximum
+from .pair import next_biases
 
 
 def _gather_moments(g, state, p, h):

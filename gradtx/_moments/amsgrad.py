@@ -4,12 +4,11 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from .._core.numerics import average, divide, root
+from .._core.numerics import divide, root
 from .._core.rule import Rule, decay
 from .._core.transformation import GradientTransformation, lift, transformation
 from ..typing import Count, Decay, DType, NonNegative, PerParam, PerParamReal
-from .bias import next_biases
-from .moments import mean_square
+from .pair import average_moments, next_biases
 
 
 class ScaleByAmsgradState(NamedTuple):
@@ -21,11 +20,9 @@ class ScaleByAmsgradState(NamedTuple):
     nu_max: PerParamReal
 
 
-def _average_moments(g, state, p, h):
-    nu = mean_square(state.nu, g, h.b2, h.one_minus_b2)
-    return state._replace(
-        mu=average(state.mu, g, h.b1, h.one_minus_b1), nu=nu, nu_max=jnp.maximum(state.nu_max, nu)
-    )
+def _average_and_keep_largest(g, state, p, h):
+    state = average_moments(g, state, p, h)
+    return state._replace(nu_max=jnp.maximum(state.nu_max, state.nu))
 
 
 def _amsgrad_direction(g, state, p, h):
@@ -35,7 +32,10 @@ def _amsgrad_direction(g, state, p, h):
 
 
 _AMSGRAD = Rule(
-    _amsgrad_direction, state=ScaleByAmsgradState, shared=next_biases, accumulate=_average_moments
+    _amsgrad_direction,
+    state=ScaleByAmsgradState,
+    shared=next_biases,
+    accumulate=_average_and_keep_largest,
 )
 
 

@@ -6,8 +6,8 @@ from .._core.numerics import average, divide, root
 from .._core.rule import Rule, decay
 from .._core.transformation import GradientTransformation, lift, transformation
 from ..typing import Count, Decay, NonNegative, PerParam, PerParamReal
-from .bias import corrected_mean, next_biases
 from .moments import mean_square
+from .pair import corrected_mean, next_biases
 
 
 class ScaleByBeliefState(NamedTuple):

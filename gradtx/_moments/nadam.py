@@ -4,13 +4,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._core.numerics import average, debiasing, divide, root, safe_increment
+from .._core.numerics import debiasing, divide, root, safe_increment
 from .._core.rule import Rule, decay
 from .._core.transformation import GradientTransformation, lift, transformation
 from ..typing import Count, Decay, DType, NonNegative, PerParam, PerParamReal, Scalar
 from .adam import ScaleByAdamState, scale_by_adam
-from .bias import next_biases
-from .moments import mean_square, velocity
+from .moments import velocity
+from .pair import average_moments, next_biases
 
 
 class ScaleByNadamState(NamedTuple):
@@ -20,13 +20,6 @@ class ScaleByNadamState(NamedTuple):
     mu: PerParam
     nu: PerParamReal
     momentum_product: Scalar
-
-
-def _average_moments(g, state, p, h):
-    return state._replace(
-        mu=average(state.mu, g, h.b1, h.one_minus_b1),
-        nu=mean_square(state.nu, g, h.b2, h.one_minus_b2),
-    )
 
 
 def _over_root(mean, state, h):
@@ -62,13 +55,13 @@ _ONE_CORRECTION = Rule(
     _one_correction_direction,
     state=ScaleByAdamState,
     shared=next_biases,
-    accumulate=_average_moments,
+    accumulate=average_moments,
 )
 _SCHEDULED = Rule(
     _scheduled_direction,
     state=ScaleByNadamState,
     shared=_next_momenta,
-    accumulate=_average_moments,
+    accumulate=average_moments,
 )
 
 

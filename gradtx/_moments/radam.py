@@ -3,20 +3,12 @@
 import jax
 import jax.numpy as jnp
 
-from .._core.numerics import average, divide, root
+from .._core.numerics import divide, root
 from .._core.rule import Rule, decay
 from .._core.transformation import GradientTransformation, lift, transformation
 from ..typing import Decay, NonNegative, Real
 from .adam import ScaleByAdamState
-from .bias import corrected_mean, next_biases
-from .moments import mean_square
-
-
-def _average_moments(g, state, p, h):
-    return state._replace(
-        mu=average(state.mu, g, h.b1, h.one_minus_b1),
-        nu=mean_square(state.nu, g, h.b2, h.one_minus_b2),
-    )
+from .pair import average_moments, corrected_mean, next_biases
 
 
 def _next_rectification(state, h, extra):
@@ -60,7 +52,7 @@ _RADAM = Rule(
     _radam_direction,
     state=ScaleByAdamState,
     shared=_next_rectification,
-    accumulate=_average_moments,
+    accumulate=average_moments,
 )
 
 

@@ -56,7 +56,7 @@ def yogi(
     b2: Decay = 0.999,
     eps: NonNegative = 1e-3,
     *,
-    bias_correction: bool = True,
+    bias_correction: bool = False,
 ) -> GradientTransformation:
     """Yogi: Adam whose effective rate cannot rise fast when gradients become small.
 
@@ -67,8 +67,8 @@ def yogi(
         b1: Decay of the mean, in [0, 1).
         b2: Decay of the mean square, in [0, 1).
         eps: Added to the root, in [0, inf), in units of the gradient.
-        bias_correction: Whether to divide both moments by the weight they have gathered. The
-            paper does not.
+        bias_correction: Whether to divide both moments by the weight they have gathered, as
+            Optax does. Without it the first steps are up to 3.2 times as long.
 
     Returns:
         The optimizer.
@@ -78,8 +78,7 @@ def yogi(
 
     Source: Zaheer, Reddi, Sachan, Kale, Kumar 2018, Algorithm 2,
         https://papers.nips.cc/paper/2018/hash/90365351ccc7437a1309dc64e4db32a3-Abstract.html.
-    Differs: bias correction is on by default, as in Optax. Unlike Optax's, a parameter without
-        gradients does not move.
+    Differs: from Optax, which corrects both moments and moves parameters without gradients.
     """
     return chain(
         scale_by_yogi(b1, b2, eps, bias_correction=bias_correction),

@@ -23,7 +23,7 @@ class Step(NamedTuple):
 
 
 def _as_it_is(tx: Any) -> GradientTransformation:
-    """A pair from elsewhere with the extra arguments it takes, its updates not cast as in a chain."""
+    """A pair from elsewhere given the extra arguments it takes; nothing casts its updates."""
     made = as_transformation(tx, "check_transformation")
     body = made.update.body
     if made.description is not None or not isinstance(body, Foreign):

@@ -22,8 +22,8 @@ def falling(count):
             gradtx.scale_by_belief(0.8, 0.95, 1e-3, 1e-5, nesterov=True),
         ),
         (
-            gradtx.yogi(LR, 0.8, 0.95, 1e-2, bias_correction=False),
-            gradtx.scale_by_yogi(0.8, 0.95, 1e-2, bias_correction=False),
+            gradtx.yogi(LR, 0.8, 0.95, 1e-2),
+            gradtx.scale_by_yogi(0.8, 0.95, 1e-2),
         ),
         (
             gradtx.radam(LR, 0.8, 0.95, 1e-3, 1e-5, 4.5, nesterov=True),
@@ -81,4 +81,4 @@ def test_yogi_of_the_paper():
             w = w - 0.01 * m / (np.sqrt(v) + 1e-3)
             yield w
 
-    check_formula(gradtx.yogi(0.01, bias_correction=False), loop, tolerance=1e-11)
+    check_formula(gradtx.yogi(0.01), loop, tolerance=1e-11)

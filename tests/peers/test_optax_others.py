@@ -115,7 +115,7 @@ def test_yogi_is_optaxs_but_for_the_start_of_the_mean(x64):
     with jax.numpy_dtype_promotion("standard"):
         moved = optax.yogi(1.0).update(zeros, optax.yogi(1.0).init(zeros))[0]["w"]
     assert float(moved[0]) < 0
-    ours, theirs = gradtx.yogi(0.1, eps=1e-3), optax.yogi(0.1, eps=1e-3)
+    ours, theirs = gradtx.yogi(0.1, eps=1e-3, bias_correction=True), optax.yogi(0.1, eps=1e-3)
     state, other = ours.init(zeros), theirs.init(zeros)
     other = (other[0]._replace(mu=zeros), *other[1:])
     for g in gradient_sequence((2,), steps=50):

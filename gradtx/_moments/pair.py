@@ -1,8 +1,9 @@
-"""Bias correction of Adam and its kin: a mean and a mean square that start at zero."""
+"""The pair of moments of Adam and its kin: a mean and a mean square that start at zero."""
 
 import jax
 
-from .._core.numerics import debiasing, safe_increment
+from .._core.numerics import average, debiasing, safe_increment
+from .moments import mean_square
 
 
 def next_biases(state, h, extra):
@@ -14,6 +15,14 @@ def next_biases(state, h, extra):
         "nu_bias": debiasing(h.log_b2, t),
     }
     return biases, state._replace(count=t)
+
+
+def average_moments(g, state, p, h):
+    """The `accumulate` of rules with b1, b2, mu and nu."""
+    return state._replace(
+        mu=average(state.mu, g, h.b1, h.one_minus_b1),
+        nu=mean_square(state.nu, g, h.b2, h.one_minus_b2),
+    )
 
 
 def corrected_mean(g: jax.Array, mu: jax.Array, h) -> jax.Array:
