@@ -1,9 +1,14 @@
 """Show the sections that only gradtx's docstrings have: Shapes, Units, Source, Differs."""
 
 import re
+from pathlib import Path
 
 import griffe
 
+INIT = Path(__file__).parent.parent / "gradtx" / "__init__.py"
+# Names that can be nothing but a public name: those with an underscore.
+PUBLIC = re.findall(r" as ([a-z]\w*_\w+)$", INIT.read_text(encoding="utf-8"), re.MULTILINE)
+MENTION = re.compile(rf"(?<!\[)`({'|'.join(PUBLIC)})`")
 OWN = re.compile(r"^(Shapes|Units|Source|Differs): (.*(?:\n[ ]{4}.*)*)", re.MULTILINE)
 
 
@@ -20,5 +25,6 @@ class OwnSections(griffe.Extension):
         """Rewrite one object's docstring."""
         if not obj.is_alias and obj.docstring:
             text = OWN.sub(as_paragraph, obj.docstring.value)
+            text = MENTION.sub(r"[`\1`][gradtx.\1]", text)
             # The parser knows the plural as a section of code to be coloured.
             obj.docstring.value = re.sub(r"^Example:$", "Examples:", text, flags=re.MULTILINE)

@@ -9,9 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from .describe import (
-    Described,
     Description,
-    _is_dtype,
+    is_dtype,
     is_registered,
     lookup,
     registered_name,
@@ -27,7 +26,7 @@ def rebuild(constructor: Callable, args: tuple, kwargs: dict) -> Any:
 def check_picklable(description: Description) -> None:
     """Raise a TypeError that names the first argument that has no name to be found by."""
     for name, value in description.arguments.items():
-        for leaf in jax.tree.leaves(value, is_leaf=lambda x: isinstance(x, Described)):
+        for leaf in jax.tree.leaves(value, is_leaf=_is_described):
             if is_traced(leaf):
                 raise TypeError(
                     f"cannot pickle {description.name}: its argument `{name}` is a traced value."
@@ -38,6 +37,10 @@ def check_picklable(description: Description) -> None:
                     f"{leaf.__qualname__}, a function without a name at module level. Use one of "
                     "gradtx.schedules, or define the function at module level."
                 )
+
+
+def _is_described(value: Any) -> bool:
+    return isinstance(getattr(value, "description", None), Description)
 
 
 def _has_no_name(value: Any) -> bool:
@@ -94,7 +97,7 @@ def _encode(value: Any, where: str) -> Any:
         return {"tuple": [_encode(v, where) for v in value]}
     if type(value) is dict:
         return {"dict": [[_encode(k, where), _encode(v, where)] for k, v in value.items()]}
-    if isinstance(value, np.dtype) or (isinstance(value, type) and _is_dtype(value)):
+    if isinstance(value, np.dtype) or (isinstance(value, type) and is_dtype(value)):
         return {"dtype": jnp.dtype(value).name}
     if isinstance(value, (np.ndarray, np.generic, jax.Array)):
         return _encode_array(value, where)

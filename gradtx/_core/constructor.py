@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from .arguments import bind, check_arguments
-from .describe import DescribedFunction, Description, annotations_of, register
+from .describe import Description, register
+from .described import DescribedFunction
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -22,7 +23,7 @@ def described(function: F, make: Callable[[Description, Any], Any]) -> F:
         The constructor. If it stands at module level, it is registered for configs.
     """
     signature = inspect.signature(function)
-    annotations = annotations_of(function)
+    annotations = _annotations_of(function)
     name = function.__name__
 
     @functools.wraps(function)
@@ -54,3 +55,12 @@ def schedule(function: F) -> F:
         The decorated constructor.
     """
     return described(function, DescribedFunction)
+
+
+def _annotations_of(function: Callable) -> dict[str, Any]:
+    """The run-time annotations of a constructor's parameters."""
+    return {
+        name: parameter.annotation
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.annotation is not inspect.Parameter.empty
+    }

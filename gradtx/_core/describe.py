@@ -118,37 +118,6 @@ class Description:
         return written
 
 
-def reduced(description: Description) -> tuple:
-    """What `__reduce__` of a described value returns: how to make it again."""
-    from .config import check_picklable, rebuild  # configs know descriptions, not vice versa
-
-    check_picklable(description)
-    return rebuild, (description.constructor, *description.call_arguments())
-
-
-class Described:
-    """Base of values with a description: equality, hash, repr and pickling go by it."""
-
-    __slots__ = ()
-    description: Description
-
-    def __eq__(self, other) -> bool:
-        if not isinstance(other, Described):
-            return NotImplemented
-        return type(self) is type(other) and self.description.key == other.description.key
-
-    def __hash__(self) -> int:
-        return hash(self.description.key)
-
-    def __repr__(self) -> str:
-        from .show import written  # printing knows descriptions, not the other way round
-
-        return written(self.description)
-
-    def __reduce__(self):
-        return reduced(self.description)
-
-
 class _Identity:
     """Equality and hash of an object by what it is, not by what it holds."""
 
@@ -177,7 +146,7 @@ def value_key(value) -> Any:
         return (float, value.hex())  # tells 0.0 from -0.0 and finds nan equal to itself
     if isinstance(value, enum.Enum):
         return (type(value), value.name)
-    if isinstance(value, np.dtype) or (isinstance(value, type) and _is_dtype(value)):
+    if isinstance(value, np.dtype) or (isinstance(value, type) and is_dtype(value)):
         return ("dtype", jnp.dtype(value).name)
     description = getattr(value, "description", None)
     if isinstance(description, Description):
@@ -192,7 +161,8 @@ def value_key(value) -> Any:
     return ("tree", treedef, tuple(value_key(leaf) for leaf in leaves))
 
 
-def _is_dtype(value: type) -> bool:
+def is_dtype(value: type) -> bool:
+    """Whether a class stands for a dtype, as `jnp.float32` does."""
     return issubclass(value, np.generic) or hasattr(value, "dtype")
 
 
@@ -204,25 +174,3 @@ def _array_key(value) -> Any:
         return ("key", str(value.dtype), data.shape, np.asarray(data).tobytes())
     host = np.asarray(value)
     return ("array", host.dtype.name, host.shape, host.tobytes())
-
-
-class DescribedFunction(Described):
-    """A function made by a constructor, such as a schedule: callable, printable, comparable."""
-
-    __slots__ = ("__weakref__", "_function", "description")
-
-    def __init__(self, description: Description, function: Callable):
-        self.description = description
-        self._function = function
-
-    def __call__(self, *args):
-        return self._function(*args)
-
-
-def annotations_of(function: Callable) -> dict[str, Any]:
-    """The run-time annotations of a constructor's parameters."""
-    return {
-        name: parameter.annotation
-        for name, parameter in inspect.signature(function).parameters.items()
-        if parameter.annotation is not inspect.Parameter.empty
-    }

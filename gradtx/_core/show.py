@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .describe import Description, _is_dtype
+from .describe import Description, is_dtype
 from .leaves import is_traced
 
 _WIDTH = 88
@@ -54,7 +54,7 @@ def short(value: Any) -> str:
         return f"<{value.dtype.name}{list(value.shape)}>"
     if isinstance(value, enum.Enum):
         return f"{type(value).__name__}.{value.name}"
-    if isinstance(value, np.dtype) or (isinstance(value, type) and _is_dtype(value)):
+    if isinstance(value, np.dtype) or (isinstance(value, type) and is_dtype(value)):
         return repr(jnp.dtype(value).name)
     if isinstance(value, functools.partial):
         return repr(value)

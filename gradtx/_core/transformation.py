@@ -9,7 +9,8 @@ from . import body as bodies
 from . import show
 from .apply import apply_updates
 from .constructor import F, described
-from .describe import Description, reduced
+from .describe import Description
+from .described import reduced
 from .flow import Flow
 from .rule import Rule
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from ._compare import close, describe, is_key, require, with_paths
+from ._compare import close, describe, is_key, require, same_kind, with_paths
 from ._subject import Subject, copied, lane, stacked
 from ._trees import gradients_like
 
@@ -19,6 +19,7 @@ def jit(subject: Subject) -> None:
         got = subject.jitted(copied(subject.params), state, g)
         close(got.updates, want.updates, f"step {t}: the update under jit", subject.tolerance)
         state = got.state
+        same_kind(state, subject.start, f"step {t}: the state under jit")
     close(state, subject.eager[-1].state, "the state under jit", subject.tolerance)
     require(
         subject.traces == 1,

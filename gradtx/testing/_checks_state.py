@@ -12,12 +12,10 @@ from ._subject import Subject, copied
 
 
 def state(subject: Subject) -> None:
-    """The state keeps its structure, shapes, dtypes and weak types, with and without jit."""
+    """The state keeps its structure, shapes, dtypes and weak types."""
     _arrays(subject.start)
     for t, step in enumerate(subject.eager, 1):
         same_kind(step.state, subject.start, f"the state after step {t}")
-    compiled = subject.jitted(copied(subject.params), copied(subject.start), subject.gradients[0])
-    same_kind(compiled.state, subject.start, "the state after a step under jit")
 
 
 def _arrays(tree: Any) -> None:

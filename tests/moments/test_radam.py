@@ -18,7 +18,8 @@ def effective_length(b2, t):
 
 @pytest.mark.parametrize(
     ("b1", "b2", "threshold", "nesterov"),
-    [(0.83, 0.96, 5.0, False), (0.9, 0.999, 4.0, False), (0.7, 0.9, 8.0, True), (0.7, 0.5, 5, False)],
+    [(0.83, 0.96, 5.0, False), (0.9, 0.999, 4.0, False), (0.7, 0.9, 8.0, True)]
+    + [(0.7, 0.5, 5, False)],
 )
 def test_formula(b1, b2, threshold, nesterov):
     def loop(w, gradients):

@@ -41,7 +41,8 @@ def test_mean_square_falls_slower_than_adams():
 
 
 def test_only_the_mean_square_starts_above_zero():
-    state = gradtx.scale_by_yogi(initial_accumulator_value=0.5).init({"w": jnp.ones((2,), jnp.bfloat16)})
+    params = {"w": jnp.ones((2,), jnp.bfloat16)}
+    state = gradtx.scale_by_yogi(initial_accumulator_value=0.5).init(params)
     assert np.array_equal(state.mu["w"], [0.0, 0.0])
     assert np.array_equal(state.nu["w"], [0.5, 0.5])
     assert state.nu["w"].dtype == jnp.float32

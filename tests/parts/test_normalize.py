@@ -70,7 +70,9 @@ def test_zero_gradient_gives_zero_and_a_finite_derivative(tx):
     assert np.isfinite(jax.grad(total)(jnp.zeros(3))).all()
 
 
-@pytest.mark.parametrize("make", [gradtx.scale_by_param_block_norm, gradtx.scale_by_param_block_rms])
+@pytest.mark.parametrize(
+    "make", [gradtx.scale_by_param_block_norm, gradtx.scale_by_param_block_rms]
+)
 def test_parameter_of_zeros_can_move(make):
     zeros, ones = {"w": jnp.zeros(4)}, {"w": jnp.ones(4)}
     np.testing.assert_allclose(make().update(ones, gradtx.EmptyState(), zeros)[0]["w"], 1e-3)
