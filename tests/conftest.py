@@ -87,3 +87,13 @@ def x64():
 def mesh():
     """Return a 2 x 4 mesh of the eight devices, with axes `data` and `model`."""
     return jax.make_mesh((2, 4), ("data", "model"))
+
+
+def pytest_make_parametrize_id(config, val, argname):
+    """Name a case without addresses, which would differ between the workers of one run."""
+    del config, argname
+    if hasattr(val, "init") and hasattr(val, "update"):
+        return " ".join(repr(val).split())
+    if callable(val) and hasattr(val, "__name__"):
+        return val.__name__
+    return None

@@ -108,19 +108,19 @@ def cites(function):
     return home(function) in CITING and "GradientTransformation" in name
 
 
-@pytest.mark.parametrize("path", python_files("gradtx", "tests", "examples", "benchmarks"), ids=str)
+@pytest.mark.parametrize("path", python_files("gradtx", "tests", "examples", "benchmarks"))
 def test_no_file_is_long(path):
     """One idea a file: what grows over 400 lines holds two."""
     lines = len((ROOT / path).read_text(encoding="utf-8").splitlines())
     assert lines <= LONGEST, f"{path} has {lines} lines; split it by ideas"
 
 
-@pytest.mark.parametrize("path", python_files("gradtx"), ids=str)
+@pytest.mark.parametrize("path", python_files("gradtx"))
 def test_module_says_what_it_is(path):
     assert ast.get_docstring(parse(path)), f"{path} has no docstring"
 
 
-@pytest.mark.parametrize("path", python_files("gradtx"), ids=str)
+@pytest.mark.parametrize("path", python_files("gradtx"))
 def test_core_imports_only_jax_and_numpy(path):
     if parent(path) in WITH_PARTNERS:
         return
@@ -128,7 +128,7 @@ def test_core_imports_only_jax_and_numpy(path):
     assert not alien, f"{path} imports what users may not have: {alien}"
 
 
-@pytest.mark.parametrize("path", python_files("gradtx"), ids=str)
+@pytest.mark.parametrize("path", python_files("gradtx"))
 def test_imports_go_one_way(path):
     here = parent(path)
     if not here:

@@ -60,9 +60,8 @@ class Subject:
 
     def extras(self, params: Any) -> dict[str, Any]:
         """The extra arguments of an update of these parameters."""
-        if callable(self.given):
-            return self.given(params)
-        return dict(self.given or {})
+        given: Any = self.given
+        return given(params) if callable(given) else dict(given or {})
 
     def update(self, updates: Any, state: Any, params: Any, **more: Any) -> tuple[Any, Any]:
         """The transformation's update with its extra arguments."""

@@ -63,7 +63,7 @@ PARTS = [
 ]
 
 
-@pytest.mark.parametrize("part", PARTS, ids=str)
+@pytest.mark.parametrize("part", PARTS)
 def test_root_of_a_complex_gradient_is_its_magnitude(part):
     g = jnp.asarray([3 + 4j, 0j], jnp.complex64)
     u, state = part.update(g, part.init(g))
@@ -83,8 +83,8 @@ NUMERATORS = [
 ]
 
 
-@pytest.mark.parametrize("denominator", PARTS, ids=str)
-@pytest.mark.parametrize("numerator", NUMERATORS, ids=str)
+@pytest.mark.parametrize("denominator", PARTS)
+@pytest.mark.parametrize("numerator", NUMERATORS)
 def test_every_cell_of_the_grid_descends(numerator, denominator):
     cell = gradtx.parallel(numerator, denominator, merge=gradtx.divide)
     tx = gradtx.chain(cell, gradtx.scale_by_learning_rate(0.02))

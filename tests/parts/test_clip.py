@@ -48,7 +48,6 @@ def agc(clipping, eps, axis):
         (gradtx.clip_by_block_norm(3.0), lambda g, w: g * limited(np.sqrt(np.sum(g**2)), 3.0)),
         (gradtx.clip_by_block_rms(0.7), lambda g, w: g * limited(np.sqrt(np.mean(g**2)), 0.7)),
     ],
-    ids=str,
 )
 def test_formula(tx, clipped):
     check_formula(tx, each(clipped))
@@ -99,8 +98,10 @@ def test_block_norms_are_of_each_array_global_norm_of_all():
     assert (float(together["a"][0]), float(together["b"][0])) == (1.5, 2.0)
 
 
-@pytest.mark.parametrize("make", [gradtx.clip, gradtx.clip_by_global_norm,
-                                  gradtx.clip_by_block_norm, gradtx.clip_by_block_rms])
+@pytest.mark.parametrize(
+    "make",
+    [gradtx.clip, gradtx.clip_by_global_norm, gradtx.clip_by_block_norm, gradtx.clip_by_block_rms],
+)
 def test_limits(make):
     g = {"w": jnp.array([1.0, -2.0])}
     assert np.array_equal(make(np.inf).update(g, gradtx.EmptyState())[0]["w"], g["w"])
@@ -117,7 +118,6 @@ def test_limits(make):
         gradtx.clip_by_block_rms(1.0),
         gradtx.adaptive_grad_clip(0.1),
     ],
-    ids=str,
 )
 def test_derivative_at_zero_gradient_is_finite(tx):
     params = {"w": jnp.ones((2, 3))}

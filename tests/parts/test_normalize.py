@@ -45,7 +45,6 @@ def unit(g):
             lambda g, w: 1e-4 * g * max(np.sqrt(np.mean(w**2)), 0.5),
         ),
     ],
-    ids=str,
 )
 def test_formula(tx, normalized):
     check_formula(tx, each(normalized), tolerance=1e-11)

@@ -37,7 +37,6 @@ def scaled(factor):
             lambda t: -0.3 / (1 + t),
         ),
     ],
-    ids=str,
 )
 def test_formula(tx, factor):
     check_formula(tx, scaled(factor))

@@ -187,9 +187,7 @@ def test_adan_weighs_the_change_by_the_papers_factor():
     assert float(second) == pytest.approx((2 + 0.92 * v) / (2 + 0.92), rel=1e-5)
 
 
-@pytest.mark.parametrize(
-    "name", [n for n in FAMILY if n not in ("fromage", "noisy_sgd", "lion")]
-)
+@pytest.mark.parametrize("name", [n for n in FAMILY if n not in ("fromage", "noisy_sgd", "lion")])
 def test_nothing_moves_without_gradients(name):
     """Yogi did: its mean started at 1e-6. Fromage shrinks, noise moves, Lion decays."""
     zeros = jnp.zeros((3, 4))
