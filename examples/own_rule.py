@@ -28,7 +28,7 @@ def agree(g, state, p, h):
 @gx.transformation
 def scale_by_agreement(b: Decay = 0.9) -> gx.GradientTransformation:
     """Step along the sign of the momentum, half as far where the gradient disagrees."""
-    return gx.lift(gx.Rule(agree, state=ScaleByAgreementState), b=gx.decay(b))
+    return gx.lift(gx.Rule(agree, state=ScaleByAgreementState), b=gx.as_decay(b))
 
 
 # ----------------------------------------------------------------------------------------------

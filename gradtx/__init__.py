@@ -20,7 +20,7 @@ from ._core.numerics import multiply as multiply
 from ._core.numerics import safe_increment as safe_increment
 from ._core.precision import with_state_dtype as with_state_dtype
 from ._core.rule import Rule as Rule
-from ._core.rule import decay as decay
+from ._core.rule import as_decay as as_decay
 from ._core.state import EmptyState as EmptyState
 from ._core.transformation import GradientTransformation as GradientTransformation
 from ._core.transformation import lift as lift

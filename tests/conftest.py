@@ -96,4 +96,4 @@ def pytest_make_parametrize_id(config, val, argname):
         return " ".join(repr(val).split())
     if callable(val) and hasattr(val, "__name__"):
         return val.__name__
-    return None
+    return str(val) if isinstance(val, Path) else None

@@ -20,7 +20,7 @@ Schedule = Callable[[Any], Any]
 ScalarOrSchedule = float | jax.Array | np.ndarray | Schedule
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Interval:
     """The numbers an argument may take. Ends belong to it unless they are declared open."""
 
@@ -36,12 +36,18 @@ class Interval:
         below = x < self.high if self.open_high else x <= self.high
         return above and below and (self.infinite or math.isfinite(x))
 
+    def __repr__(self) -> str:
+        return self._ends()
+
     def __str__(self) -> str:
         kind = "an integer" if self.integer else "a finite number" * (not self.infinite)
+        return f"{kind or 'a number'} in {self._ends()}"
+
+    def _ends(self) -> str:
         left = "(" if self.open_low or math.isinf(self.low) else "["
         closed = not (self.open_high or (math.isinf(self.high) and not self.infinite))
         right = "]" if closed else ")"
-        return f"{kind or 'a number'} in {left}{self.low:g}, {self.high:g}{right}"
+        return f"{left}{self.low:g}, {self.high:g}{right}"
 
 
 Real = Annotated[Numeric, Interval()]

@@ -100,20 +100,23 @@ class Description:
     def written_arguments(self, all_of_them: bool = False) -> list[tuple[str | None, Any]]:
         """(name, value) of what a person would write: what differs from the defaults.
 
-        Positional-only and starred arguments have the name None.
+        Starred arguments have the name None.
+
+        Args:
+            all_of_them: Whether to tell the numbers that are at their defaults, too.
         """
         written: list[tuple[str | None, Any]] = []
         for parameter in self.signature.parameters.values():
-            value = self.arguments.get(parameter.name, parameter.default)
+            value: Any = self.arguments.get(parameter.name, parameter.default)
             if parameter.kind is parameter.VAR_POSITIONAL:
                 written += [(None, v) for v in value]
-            elif parameter.kind is parameter.VAR_KEYWORD:
+                continue
+            if parameter.kind is parameter.VAR_KEYWORD:
                 written += list(value.items())
-            elif (
-                (all_of_them and value is not None and value is not False)
-                or parameter.default is parameter.empty
-                or (not all_of_them and value_key(value) != value_key(parameter.default))
-            ):
+                continue
+            required = parameter.default is parameter.empty
+            telling = all_of_them and value is not None and not isinstance(value, bool)
+            if required or telling or value_key(value) != value_key(parameter.default):
                 written.append((parameter.name, value))
         return written
 

@@ -109,7 +109,7 @@ class Program:
     def _conclude(self, i, state, h, totals, extras):
         if i != self.segment.concludes:
             return {}, state
-        return self.segment.parts[i].rule.conclude(_Totals(totals), state, h)
+        return self.segment.parts[i].rule.conclude(_Totals(**totals), state, h)
 
     def leaf(self, active: tuple[bool, ...], out_dtype: str | None) -> Callable:
         """The function of one array.
@@ -150,10 +150,10 @@ def _number(x, dtype):
     return x.astype(dtype) if is_real else x
 
 
-class _Totals(dict):
+class _Totals(types.SimpleNamespace):
     """Totals by name; of a tree without arrays every total is 0."""
 
-    def __missing__(self, name):
+    def __getattr__(self, name):
         return jnp.zeros([])
 
 

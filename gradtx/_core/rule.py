@@ -8,6 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from .arguments import concrete_number, is_function
+from .numerics import safe_increment
 from .state import EmptyState, Field, fields_of
 
 
@@ -26,13 +27,15 @@ class Rule:
             per-parameter field starts at zero.
         init: (p, h) -> {field: array} for the per-parameter fields that do not start at zero.
         shared: (state, h, extra) -> ({name: scalar}, state). Runs once per step, before any
-            array: counts, bias corrections. Sees only the fields of the whole tree.
+            array: counts, bias corrections. Sees only the fields of the whole tree. Without it
+            a field `count` counts the steps.
         accumulate: (g, state, p, h) -> state. Runs before `measure` and `update`, which then see
             the new state as it is stored, rounded to the stored dtype.
         measure: (g, state, p, h) -> {name: real scalar}. Numbers that are combined over all
             arrays, by sum or, for the names in `maxima`, by maximum.
         conclude: (totals, state, h) -> ({name: scalar}, state). Runs once per step on the
-            combined measures.
+            combined measures, which `totals` has by their names. They are 0 for a tree without
+            arrays.
         maxima: Names of measures that are combined by maximum.
         params: Whether `update`, `accumulate` or `measure` read the parameter p.
         extras: Names of the extra arguments of `update` that `shared` reads.
@@ -53,7 +56,9 @@ class Rule:
     random: bool = False
 
     def __post_init__(self):
-        fields_of(self.state)  # raises if a field does not say what it holds
+        fields = fields_of(self.state)  # raises if a field does not say what it holds
+        if self.shared is None and "count" in fields:
+            object.__setattr__(self, "shared", _count_step)
         if (self.measure is None) != (self.conclude is None):
             raise TypeError("Rule: `measure` and `conclude` belong together: give both or none.")
 
@@ -68,6 +73,10 @@ class Rule:
         return tuple(name for name, field in self.fields.items() if field.per_param)
 
 
+def _count_step(state, h, extra):
+    return {}, state._replace(count=safe_increment(state.count))
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class DecayNumber:
     """A decay b together with 1 - b and log b, which lose their digits if taken in float32."""
@@ -75,7 +84,7 @@ class DecayNumber:
     value: Any
 
 
-def decay(b: Any) -> DecayNumber:
+def as_decay(b: Any) -> DecayNumber:
     """Mark a hyperparameter as a decay: a rule then sees h.b, h.one_minus_b and h.log_b.
 
     In float32 `1 - b2` is 1.4e-3 off at b2 = 0.99999 and `1 - b2**t` 2e-5 off. So both are

@@ -14,31 +14,31 @@ from .leaves import is_traced
 _WIDTH = 88
 
 
-def written(description: Description, indent: int = 0) -> str:
+def written(description: Description, indent: int = 0, width: float = _WIDTH) -> str:
     """The call that makes the value; one argument a line when it does not fit on one."""
     parts = []
     for name, value in description.written_arguments():
-        text = _value(value, indent + 4)
+        text = _value(value, indent + 4, width)
         parts.append(text if name is None else f"{name}={text}")
     line = f"{description.name}({', '.join(parts)})"
-    if "\n" not in line and len(line) + indent <= _WIDTH:
+    if "\n" not in line and len(line) + indent <= width:
         return line
     pad = " " * (indent + 4)
     body = "".join(f"{pad}{part},\n" for part in parts)
     return f"{description.name}(\n{body}{' ' * indent})"
 
 
-def _value(value: Any, indent: int) -> str:
+def _value(value: Any, indent: int, width: float) -> str:
     description = getattr(value, "description", None)
     if isinstance(description, Description):
-        return written(description, indent)
+        return written(description, indent, width)
     if isinstance(value, tuple) and type(value) is tuple:
-        inner = ", ".join(_value(v, indent) for v in value)
+        inner = ", ".join(_value(v, indent, width) for v in value)
         return f"({inner},)" if len(value) == 1 else f"({inner})"
     if isinstance(value, list):
-        return f"[{', '.join(_value(v, indent) for v in value)}]"
+        return f"[{', '.join(_value(v, indent, width) for v in value)}]"
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{k!r}: {_value(v, indent)}" for k, v in value.items()) + "}"
+        return "{" + ", ".join(f"{k!r}: {_value(v, indent, width)}" for k, v in value.items()) + "}"
     return short(value)
 
 
@@ -72,13 +72,15 @@ def _lines(transformation: Any, label: str = "") -> list[str]:
     description, parts = getattr(transformation, "description", None), _parts(transformation)
     if description is None:
         return [f"{label}{transformation!r}"]
-    arguments = ", ".join(
-        short_described(value) if name is None else f"{name}={short_described(value)}"
-        for name, value in description.written_arguments(all_of_them=True)
+    # What is made of parts says what was asked for; the parts below it say the rest.
+    written_ones = description.written_arguments(all_of_them=not parts)
+    arguments = [
+        on_one_line(value) if name is None else f"{name}={on_one_line(value)}"
+        for name, value in written_ones
         if not _is_part(value)
-    )
-    of_parts = not arguments and parts
-    lines = [label + description.name + ("" if of_parts else f"({arguments})")]
+    ]
+    bare = parts and not arguments
+    lines = [label + description.name + ("" if bare else f"({', '.join(arguments)})")]
     for index, (name, part) in enumerate(parts):
         last = index == len(parts) - 1
         first, *rest = _lines(part, f"{name}: " if name else "")
@@ -87,9 +89,9 @@ def _lines(transformation: Any, label: str = "") -> list[str]:
     return lines
 
 
-def short_described(value: Any) -> str:
-    """A value on one line, whatever it is."""
-    return " ".join(_value(value, 0).split())
+def on_one_line(value: Any) -> str:
+    """A value on one line, however long."""
+    return _value(value, 0, float("inf"))
 
 
 def _parts(transformation: Any) -> list[tuple[str, Any]]:

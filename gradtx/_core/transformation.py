@@ -53,7 +53,7 @@ class GradientTransformation(_Pair):
     the others. Constructors of gradtx return transformations that print, compare, hash, pickle
     and go into a JSON config by value; a pair of your own functions works in every chain too.
 
-    Args:
+    Attributes:
         init: params -> state.
         update: (updates, state, params=None, **extra) -> (updates, state).
     """
@@ -200,7 +200,7 @@ def lift(
             the parameters. The others pass unchanged and have no state.
         start: Start values of whole-tree fields that do not start at zero.
         **numbers: Hyperparameters: numbers, 0-d arrays, traced values, or schedules (evaluated
-            at the state's `count`). Wrap a decay in `decay`.
+            at the state's `count`). Wrap a decay in `as_decay`.
 
     Returns:
         A transformation; decorate the constructor that returns it with `transformation`.

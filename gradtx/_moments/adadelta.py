@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from .._core.numerics import divide, root
-from .._core.rule import Rule, decay
+from .._core.rule import Rule, as_decay
 from .._core.transformation import GradientTransformation, lift, transformation
 from ..typing import Decay, NonNegative, PerParamReal
 from .moments import mean_square
@@ -56,4 +56,4 @@ def scale_by_adadelta(rho: Decay = 0.9, eps: NonNegative = 1e-6) -> GradientTran
 
     Source: Zeiler 2012, https://arxiv.org/abs/1212.5701, Algorithm 1.
     """
-    return lift(_ADADELTA, rho=decay(rho), eps=eps)
+    return lift(_ADADELTA, rho=as_decay(rho), eps=eps)

@@ -1,7 +1,7 @@
 """Adamax: Adam with the infinity norm of the gradients in the denominator."""
 
 from .._core.numerics import average, divide
-from .._core.rule import Rule, decay
+from .._core.rule import Rule, as_decay
 from .._core.transformation import GradientTransformation, lift, transformation
 from ..typing import Decay, NonNegative
 from .adam import ScaleByAdamState
@@ -55,4 +55,4 @@ def scale_by_adamax(
     Source: Kingma, Ba 2014, https://arxiv.org/abs/1412.6980, Algorithm 2.
     Differs: where nu is 0, because all gradients were, u is 0; the paper has 0 / 0.
     """
-    return lift(_ADAMAX, b1=decay(b1), b2=decay(b2), eps=eps)
+    return lift(_ADAMAX, b1=as_decay(b1), b2=as_decay(b2), eps=eps)

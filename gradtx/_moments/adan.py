@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from .._core.numerics import average, debiasing, divide, root, safe_increment
-from .._core.rule import Rule, decay
+from .._core.rule import Rule, as_decay
 from .._core.transformation import GradientTransformation, lift, transformation
 from ..typing import Count, Decay, NonNegative, PerParam, PerParamReal
 from .moments import mean_square
@@ -84,4 +84,6 @@ def scale_by_adan(
     Differs: the bias correction is that of the authors' code. Optax weighs d and v by 1 - b2,
         0.08 by default, where the paper has 0.92.
     """
-    return lift(_ADAN, b1=decay(b1), b2=decay(b2), b3=decay(b3), eps=eps, eps_root=eps_root)
+    return lift(
+        _ADAN, b1=as_decay(b1), b2=as_decay(b2), b3=as_decay(b3), eps=eps, eps_root=eps_root
+    )

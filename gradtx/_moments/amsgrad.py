@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from .._core.numerics import divide, root
-from .._core.rule import Rule, decay
+from .._core.rule import Rule, as_decay
 from .._core.transformation import GradientTransformation, lift, transformation
 from ..typing import Count, Decay, DType, NonNegative, PerParam, PerParamReal
 from .pair import average_moments, next_biases
@@ -88,8 +88,8 @@ def scale_by_amsgrad(
     """
     return lift(
         _AMSGRAD,
-        b1=decay(b1),
-        b2=decay(b2),
+        b1=as_decay(b1),
+        b2=as_decay(b2),
         eps=eps,
         eps_root=eps_root,
         static={

@@ -6,8 +6,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from .._core.numerics import average, debiasing, safe_increment
-from .._core.rule import Rule
-from .._core.rule import decay as as_decay
+from .._core.rule import Rule, as_decay
 from .._core.transformation import GradientTransformation, lift, transformation
 from ..typing import Count, Decay, DType, PerParam, PerParamStack, PositiveInt
 

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from .._core.numerics import average, divide, root
-from .._core.rule import Rule, decay
+from .._core.rule import Rule, as_decay
 from .._core.transformation import GradientTransformation, lift, transformation
 from ..typing import Count, Decay, NonNegative, PerParam, PerParamReal
 from .moments import mean_square
@@ -78,8 +78,8 @@ def scale_by_belief(
     """
     return lift(
         _BELIEF,
-        b1=decay(b1),
-        b2=decay(b2),
+        b1=as_decay(b1),
+        b2=as_decay(b2),
         eps=eps,
         eps_root=eps_root,
         static={"nesterov": nesterov},

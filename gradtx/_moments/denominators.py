@@ -10,8 +10,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from .._core.numerics import debiasing, safe_increment
-from .._core.rule import Rule
-from .._core.rule import decay as as_decay
+from .._core.rule import Rule, as_decay
 from .._core.transformation import GradientTransformation, lift, transformation
 from ..typing import Count, Decay, NonNegative, PerParamReal
 from .moments import decayed_maximum, filled_like, mean_square, root_with_eps, sum_of_squares

@@ -4,8 +4,8 @@ from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
 
-from .._core.numerics import average, magnitude, safe_increment, sign
-from .._core.rule import Rule, decay
+from .._core.numerics import average, magnitude, sign
+from .._core.rule import Rule, as_decay
 from .._core.transformation import GradientTransformation, lift, transformation
 from ..typing import Count, Decay, DType, PerParam, Positive
 
@@ -15,10 +15,6 @@ class ScaleByLionState(NamedTuple):
 
     count: Count
     mu: PerParam
-
-
-def _next_count(state, h, extra):
-    return {}, state._replace(count=safe_increment(state.count))
 
 
 def _lion_direction(g, state, p, h):
@@ -41,7 +37,7 @@ def _refined(x, h):
 
 
 _SQUASH = {"hard": _hard, "smooth": _smooth, "refined": _refined}
-_LION = Rule(_lion_direction, state=ScaleByLionState, shared=_next_count)
+_LION = Rule(_lion_direction, state=ScaleByLionState)
 
 
 @transformation
@@ -90,8 +86,8 @@ def scale_by_lion(
         raise ValueError(f"scale_by_lion: `mode` must be one of {modes}, but is {mode!r}.")
     return lift(
         _LION,
-        b1=decay(b1),
-        b2=decay(b2),
+        b1=as_decay(b1),
+        b2=as_decay(b2),
         smooth_beta=smooth_beta,
         static={"mode": mode},
         dtypes={"mu": mu_dtype},

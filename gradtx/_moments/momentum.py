@@ -2,8 +2,7 @@
 
 from typing import NamedTuple
 
-from .._core.rule import Rule
-from .._core.rule import decay as as_decay
+from .._core.rule import Rule, as_decay
 from .._core.transformation import GradientTransformation, lift, transformation
 from ..typing import Decay, DType, PerParam
 from .moments import velocity

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._core.numerics import debiasing, divide, root, safe_increment
-from .._core.rule import Rule, decay
+from .._core.rule import Rule, as_decay
 from .._core.transformation import GradientTransformation, lift, transformation
 from ..typing import Count, Decay, DType, NonNegative, PerParam, PerParamReal, Scalar
 from .adam import ScaleByAdamState, scale_by_adam
@@ -124,7 +124,7 @@ def scale_by_nadam(
     """
     if momentum_decay is None and not one_correction:
         return scale_by_adam(b1, b2, eps, eps_root, mu_dtype, nesterov=True)
-    numbers = {"b1": decay(b1), "b2": decay(b2), "eps": eps, "eps_root": eps_root}
+    numbers = {"b1": as_decay(b1), "b2": as_decay(b2), "eps": eps, "eps_root": eps_root}
     if momentum_decay is None:
         return lift(_ONE_CORRECTION, dtypes={"mu": mu_dtype}, **numbers)
     if one_correction:

@@ -5,7 +5,6 @@ from typing import NamedTuple
 import jax
 
 from .._core.apply import apply_updates
-from .._core.numerics import safe_increment
 from .._core.rule import Rule
 from .._core.transformation import GradientTransformation, lift, transformation
 from ..typing import Count, Decay, LearningRate, OptState, Params, PerParam
@@ -19,17 +18,13 @@ class NesterovLookaheadState(NamedTuple):
     ahead: PerParam
 
 
-def _next_count(state, h, extra):
-    return {}, state._replace(count=safe_increment(state.count))
-
-
 def _step_from_ahead(g, state, p, h):
     # state.ahead is -momentum v, so u is -(momentum v + learning_rate g).
     u = velocity(state.ahead, g, 1.0, -h.learning_rate)
     return u, state._replace(ahead=h.momentum * u)
 
 
-_NESTEROV = Rule(_step_from_ahead, state=NesterovLookaheadState, shared=_next_count)
+_NESTEROV = Rule(_step_from_ahead, state=NesterovLookaheadState)
 
 
 @transformation

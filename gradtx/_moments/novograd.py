@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from .._core.numerics import average, divide, real_dtype_of, root, safe_increment
-from .._core.rule import Rule, decay
+from .._core.rule import Rule, as_decay
 from .._core.transformation import GradientTransformation, lift, transformation
 from .._parts.norms import square_norm
 from ..typing import Count, Decay, DType, NonNegative, PerParam, PerParamReduced
@@ -84,8 +84,8 @@ def scale_by_novograd(
     """
     return lift(
         _NOVOGRAD,
-        b1=decay(b1),
-        b2=decay(b2),
+        b1=as_decay(b1),
+        b2=as_decay(b2),
         eps=eps,
         eps_root=eps_root,
         weight_decay=weight_decay,

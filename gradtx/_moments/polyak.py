@@ -24,7 +24,7 @@ def _gap_to_minimum(state, h, extra):
 
 
 def _polyak_step(totals, state, h):
-    step = divide(h.gap, totals["square_norm"] + h.eps)
+    step = divide(h.gap, totals.square_norm + h.eps)
     return {"factor": jnp.minimum(step, h.max_learning_rate)}, state
 
 

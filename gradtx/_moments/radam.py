@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from .._core.numerics import divide, root
-from .._core.rule import Rule, decay
+from .._core.rule import Rule, as_decay
 from .._core.transformation import GradientTransformation, lift, transformation
 from ..typing import Decay, NonNegative, Real
 from .adam import ScaleByAdamState
@@ -105,8 +105,8 @@ def scale_by_radam(
     """
     return lift(
         _RADAM,
-        b1=decay(b1),
-        b2=decay(b2),
+        b1=as_decay(b1),
+        b2=as_decay(b2),
         eps=eps,
         eps_root=eps_root,
         threshold=threshold,

@@ -5,8 +5,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from .._core.numerics import abs2, average, debiasing, divide, safe_increment
-from .._core.rule import Rule
-from .._core.rule import decay as as_decay
+from .._core.rule import Rule, as_decay
 from .._core.transformation import GradientTransformation, lift, transformation
 from ..typing import Count, Decay, NonNegative, PerParam, PerParamReal
 from .moments import filled_like, mean_square, root_with_eps

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from .._core.numerics import abs2, average, divide, real_dtype_of, root
-from .._core.rule import Rule, decay
+from .._core.rule import Rule, as_decay
 from .._core.transformation import GradientTransformation, lift, transformation
 from ..typing import Decay, Fraction, NonNegative, PerParam, PerParamReduced
 
@@ -80,4 +80,4 @@ def scale_by_sm3(
     Source: Anil, Gupta, Koren, Singer 2019, https://arxiv.org/abs/1901.11150, Algorithm SM3-II.
     Differs: the paper has no eps and takes 0/0 as 0, as is done here where v is 0.
     """
-    return lift(_SM3, b1=decay(b1), b2=decay(b2), eps=eps)
+    return lift(_SM3, b1=as_decay(b1), b2=as_decay(b2), eps=eps)

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 
 from .._core.numerics import abs2, average, divide, root
-from .._core.rule import Rule, decay
+from .._core.rule import Rule, as_decay
 from .._core.transformation import GradientTransformation, lift, transformation
 from ..typing import Decay, NonNegative
 from .adam import ScaleByAdamState
@@ -89,8 +89,8 @@ def scale_by_yogi(
     """
     return lift(
         _YOGI,
-        b1=decay(b1),
-        b2=decay(b2),
+        b1=as_decay(b1),
+        b2=as_decay(b2),
         eps=eps,
         eps_root=eps_root,
         initial_accumulator_value=initial_accumulator_value,

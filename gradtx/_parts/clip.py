@@ -69,7 +69,7 @@ def clip_by_global_norm(max_norm: Threshold) -> GradientTransformation:
 
 
 def _clipping_factor(totals, state, h):
-    return {"factor": shrinking(root(totals["square_norm"]), h.max_norm)}, state
+    return {"factor": shrinking(root(totals.square_norm), h.max_norm)}, state
 
 
 _CLIP_BY_GLOBAL_NORM = Rule(scale_by_factor, measure=measure_square_norm, conclude=_clipping_factor)

@@ -3,7 +3,6 @@
 from typing import Any, NamedTuple
 
 from .._core.arguments import is_function
-from .._core.numerics import safe_increment
 from .._core.rule import Rule
 from .._core.transformation import GradientTransformation, lift, transformation
 from ..typing import Count, NonNegativeOrSchedule
@@ -15,18 +14,12 @@ class AddDecayedWeightsState(NamedTuple):
     count: Count
 
 
-def _next_count(state, h, extra):
-    return {}, state._replace(count=safe_increment(state.count))
-
-
 def _with_decayed_weights(g, state, p, h):
     return g + h.weight_decay * p, state
 
 
 _DECAY = Rule(_with_decayed_weights, params=True)
-_DECAY_BY_SCHEDULE = Rule(
-    _with_decayed_weights, state=AddDecayedWeightsState, shared=_next_count, params=True
-)
+_DECAY_BY_SCHEDULE = Rule(_with_decayed_weights, state=AddDecayedWeightsState, params=True)
 
 
 @transformation

@@ -54,7 +54,7 @@ def normalize_by_update_norm(
 
 
 def _normalizing_factor(totals, state, h):
-    return {"factor": divide(h.scale_factor, root(totals["square_norm"]) + h.eps)}, state
+    return {"factor": divide(h.scale_factor, root(totals.square_norm) + h.eps)}, state
 
 
 _NORMALIZE_BY_UPDATE_NORM = Rule(

@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 from .._core.arguments import is_function
-from .._core.numerics import safe_increment
 from .._core.rule import Rule
 from .._core.transformation import GradientTransformation, lift, transformation
 from ..typing import Count, LearningRate, Real, Schedule
@@ -15,10 +14,6 @@ class ScaleByScheduleState(NamedTuple):
     count: Count
 
 
-def _next_count(state, h, extra):
-    return {}, state._replace(count=safe_increment(state.count))
-
-
 def _scaled(g, state, p, h):
     return h.step_size * g, state
 
@@ -28,9 +23,9 @@ def _scaled_against(g, state, p, h):
 
 
 _SCALE = Rule(_scaled)
-_SCALE_BY_SCHEDULE = Rule(_scaled, state=ScaleByScheduleState, shared=_next_count)
+_SCALE_BY_SCHEDULE = Rule(_scaled, state=ScaleByScheduleState)
 _DESCEND = Rule(_scaled_against)
-_DESCEND_BY_SCHEDULE = Rule(_scaled_against, state=ScaleByScheduleState, shared=_next_count)
+_DESCEND_BY_SCHEDULE = Rule(_scaled_against, state=ScaleByScheduleState)
 
 
 @transformation

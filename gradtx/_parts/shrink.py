@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from .._core.numerics import safe_increment
 from .._core.rule import Rule
 from .._core.transformation import GradientTransformation, lift, transformation
 from ..typing import Count, LearningRate
@@ -16,10 +15,6 @@ class StepAndShrinkState(NamedTuple):
     count: Count
 
 
-def _next_count(state, h, extra):
-    return {}, state._replace(count=safe_increment(state.count))
-
-
 def _step_and_shrink(g, state, p, h):
     square = h.learning_rate * h.learning_rate
     length = jnp.sqrt(1 + square)
@@ -28,7 +23,7 @@ def _step_and_shrink(g, state, p, h):
     return shrinkage * p - (h.learning_rate / length) * g, state
 
 
-_STEP_AND_SHRINK = Rule(_step_and_shrink, state=StepAndShrinkState, shared=_next_count, params=True)
+_STEP_AND_SHRINK = Rule(_step_and_shrink, state=StepAndShrinkState, params=True)
 
 
 @transformation

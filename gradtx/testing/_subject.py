@@ -55,13 +55,15 @@ class Subject:
     ):
         self.tx, self.label = _as_it_is(tx), " ".join(repr(tx).split())
         self.given, self.tolerance, self.traces = extras, tolerance, 0
+        self.extras_of: Any = extras if callable(extras) else None
         self.params, self.own_params = params, own_params
         self.gradients = [gradients_like(params, seed) for seed in range(STEPS)]
 
     def extras(self, params: Any) -> dict[str, Any]:
         """The extra arguments of an update of these parameters."""
-        given: Any = self.given
-        return given(params) if callable(given) else dict(given or {})
+        if self.extras_of is not None:
+            return self.extras_of(params)
+        return dict(self.given or {})
 
     def update(self, updates: Any, state: Any, params: Any, **more: Any) -> tuple[Any, Any]:
         """The transformation's update with its extra arguments."""

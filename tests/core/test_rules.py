@@ -32,8 +32,8 @@ def _measured(g, state, p, h):
 
 
 def _concluded(totals, state, h):
-    largest = jnp.maximum(state.largest, totals["largest"])
-    numbers = {"total": totals["sum"], "top": largest, "mean_sum": totals["mean_sum"]}
+    largest = jnp.maximum(state.largest, totals.largest)
+    numbers = {"total": totals.sum, "top": largest, "mean_sum": totals.mean_sum}
     return numbers, state._replace(largest=largest)
 
 
@@ -62,7 +62,7 @@ WHOLE = gx.Rule(
 
 
 def test_measures_are_combined_over_the_tree():
-    tx = gx.lift(WHOLE, b=gx.decay(0.5))
+    tx = gx.lift(WHOLE, b=gx.as_decay(0.5))
     updates, state = once(tx)
     total, top = 3 - 1, 4  # the sum of w is 3, of b -1
     want = total + 10 * top + 100 * 1 + 1000 * 0.5 * total
@@ -80,7 +80,7 @@ def test_measures_are_combined_over_the_tree():
 
 
 def test_measures_of_an_empty_tree_are_zero():
-    _, state = once(gx.lift(WHOLE, b=gx.decay(0.5)), {}, {})
+    _, state = once(gx.lift(WHOLE, b=gx.as_decay(0.5)), {}, {})
     assert state.largest == 0
 
 
@@ -238,7 +238,8 @@ def test_decay_keeps_its_digits():
     def complement(g, state, p, h):
         return g * h.one_minus_b, state
 
-    updates, _ = once(gx.lift(gx.Rule(complement), b=gx.decay(0.99999)), {"w": jnp.ones(1)}, None)
+    tx = gx.lift(gx.Rule(complement), b=gx.as_decay(0.99999))
+    updates, _ = once(tx, {"w": jnp.ones(1)}, None)
     np.testing.assert_allclose(updates["w"], [1e-5], rtol=1e-6)
 
 

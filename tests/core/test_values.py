@@ -32,7 +32,7 @@ def test_chain_of_five_prints_as_a_tree():
             "├── chain",
             "│   ├── trace(decay=0.9)",
             "│   └── scale(step_size=2.0)",
-            "└── scale_by_learning_rate(learning_rate=rate, flip_sign=True)",
+            "└── scale_by_learning_rate(learning_rate=rate)",
         ]
     )
 
@@ -42,7 +42,7 @@ def test_named_optimizer_prints_what_it_is_made_of():
         [
             "sgd(learning_rate=0.1, momentum=0.9)",
             "├── trace(decay=0.9)",
-            "└── scale_by_learning_rate(learning_rate=0.1, flip_sign=True)",
+            "└── scale_by_learning_rate(learning_rate=0.1)",
         ]
     )
 

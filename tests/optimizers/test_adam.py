@@ -72,7 +72,6 @@ CORRECTED = {"bias_correction_mu": True, "bias_correction_nu": True}
         (gradtx.adamax(LR, B1, B2, EPS), family(adamax)),
         (gradtx.adamaxw(LR, B1, B2, EPS, weight_decay=0.2), family(adamax, 0.2)),
     ],
-    ids=repr,
 )
 def test_formula(tx, loop):
     check_formula(tx, loop)
