@@ -19,6 +19,10 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "gradtx"
 LONGEST = 400
 
+# Where people write, and the endings of what they write there; "" is Makefile and its like.
+WRITTEN = ("gradtx", "tests", "examples", "benchmarks", "docs", ".ci")
+TEXT = {".py", ".md", ".toml", ".yml", ".txt", ".json", ".jinja", ".typed", ""}
+
 # A package imports from the rows above its own, and from itself; never sideways or down.
 ORDER = (
     ("_core",),
@@ -44,6 +48,16 @@ def python_files(*folders):
     """Return every Python file of the folders, as paths from the root."""
     files = (f for folder in folders for f in sorted((ROOT / folder).rglob("*.py")))
     return [f.relative_to(ROOT) for f in files]
+
+
+def written_files():
+    """Return the text files that people wrote, as paths from the root.
+
+    They are found without Git, so that an unpacked archive passes too. `docs/api` is generated.
+    """
+    inside = (f for folder in WRITTEN for f in (ROOT / folder).rglob("*"))
+    files = (f.relative_to(ROOT) for f in (*inside, *ROOT.iterdir()) if f.is_file())
+    return sorted(f for f in files if f.suffix in TEXT and f.parts[:2] != ("docs", "api"))
 
 
 def parse(path):
@@ -108,11 +122,20 @@ def cites(function):
     return home(function) in CITING and "GradientTransformation" in name
 
 
-@pytest.mark.parametrize("path", python_files("gradtx", "tests", "examples", "benchmarks"))
+@pytest.mark.parametrize("path", [f for f in written_files() if f.name != "LICENSE"])
 def test_no_file_is_long(path):
     """One idea a file: what grows over 400 lines holds two."""
     lines = len((ROOT / path).read_text(encoding="utf-8").splitlines())
     assert lines <= LONGEST, f"{path} has {lines} lines; split it by ideas"
+
+
+def test_written_files_are_of_every_kind():
+    """A list that misses a kind of file would let it grow."""
+    found = {str(path) for path in written_files()}
+    assert {"Makefile", "README.md", "mkdocs.yml", "pyproject.toml", ".ci/run"} <= found
+    assert {"docs/index.md", "gradtx/__init__.py", "tests/test_layout.py"} <= found
+    assert any(name.endswith(".jinja") for name in found)
+    assert not any(name.startswith("docs/api/") for name in found)
 
 
 @pytest.mark.parametrize("path", python_files("gradtx"))
@@ -220,22 +243,14 @@ def test_package_is_typed():
 
 # A path of the machine where it was written helps no reader.
 MACHINE_PATH = re.compile(r"(?<![\w.:/<}])(?:/(?:work|home|root|tmp|opt|mnt|Users)/\w|file://)")
-TEXT = {".py", ".md", ".toml", ".yml", ".txt", ".json", ""}
-WRITTEN = ("gradtx", "tests", "examples", "benchmarks", "docs", ".ci")
-
-
-def text_files():
-    """Return the text files of the project that people wrote."""
-    files = [f for folder in WRITTEN for f in (ROOT / folder).rglob("*")] + [*ROOT.iterdir()]
-    return sorted(f for f in files if f.is_file() and f.suffix in TEXT)
 
 
 def test_no_machine_paths():
     found = [
-        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
-        for path in text_files()
-        if path != Path(__file__)
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        f"{path}:{number}: {line.strip()}"
+        for path in written_files()
+        if ROOT / path != Path(__file__)
+        for number, line in enumerate((ROOT / path).read_text(encoding="utf-8").splitlines(), 1)
         if MACHINE_PATH.search(line)
     ]
     assert found == []

@@ -1,4 +1,7 @@
-"""Temporary memory of compiled steps, as XLA counts it, on a tree shaped like a small GPT."""
+"""Temporary memory of compiled steps, as XLA counts it, on a tree shaped like a GPT of 50M numbers.
+
+Everything is lowered for shapes: no array of that size exists while these tests run.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -6,11 +9,12 @@ import pytest
 
 import gradtx as gx
 
-WIDTH, LAYERS, VOCABULARY = 256, 6, 1024
+WIDTH, LAYERS, VOCABULARY = 768, 4, 28000
+PROMISED = 1e6
 
 
 def shapes(dtype):
-    """Return the parameters of a transformer of about 5M numbers, as shapes only."""
+    """Return the parameters of a transformer of about 50M numbers, as shapes only."""
     layer = {
         "attention": (WIDTH, 3 * WIDTH),
         "attention_bias": (3 * WIDTH,),
@@ -32,25 +36,25 @@ def size(tree):
 
 
 def temporary_bytes(make, params="float32", gradients="float32"):
-    """Return the temporary bytes of a training step, as a fraction of the float32 parameters.
+    """Return the temporary bytes of a training step.
 
     JAX pairs donated arguments with results of one shape in the order in which they come: a step
     that takes (params, state) and returns them in that order works in place. The other order
     pairs parameters with moments, which costs a copy of each.
     """
     p, g = shapes(params), shapes(gradients)
-    state = make(1.0).init(p)
+    state = jax.eval_shape(make(1.0).init, p)
 
     def step(params, state, grads, number):
         return make(number).step(grads, state, params)
 
     number = jax.ShapeDtypeStruct((), jnp.float32)
     compiled = jax.jit(step, donate_argnums=(0, 1)).lower(p, state, g, number).compile()
-    return compiled.memory_analysis().temp_size_in_bytes / size(shapes("float32"))
+    return compiled.memory_analysis().temp_size_in_bytes
 
 
-def test_tree_has_5m_numbers():
-    assert 4e6 < size(shapes("float32")) / 4 < 6e6
+def test_tree_has_50m_numbers():
+    assert 4.5e7 < size(shapes("float32")) / 4 < 5.5e7
 
 
 @pytest.mark.parametrize("gradients", ["float32", "bfloat16"])
@@ -60,7 +64,7 @@ def test_clipped_adamw(params, gradients):
         del number
         return gx.chain(gx.clip_by_global_norm(1.0), gx.adamw(1e-3))
 
-    assert temporary_bytes(make, params, gradients) < 0.02
+    assert temporary_bytes(make, params, gradients) < PROMISED
 
 
 @pytest.mark.parametrize("gradients", ["float32", "bfloat16"])
@@ -68,12 +72,12 @@ def test_clipped_adamw_with_a_traced_norm(gradients):
     def make(number):
         return gx.chain(gx.clip_by_global_norm(number), gx.adamw(1e-3))
 
-    assert temporary_bytes(make, gradients=gradients) < 0.02
+    assert temporary_bytes(make, gradients=gradients) < PROMISED
 
 
 @pytest.mark.parametrize("params", ["float32", "bfloat16"])
 def test_adamw(params):
-    assert temporary_bytes(lambda number: gx.adamw(1e-3), params, params) < 0.002
+    assert temporary_bytes(lambda number: gx.adamw(1e-3), params, params) < PROMISED
 
 
 def test_adamw_with_narrow_moments():
@@ -81,11 +85,11 @@ def test_adamw_with_narrow_moments():
         del number
         return gx.with_state_dtype(gx.adamw(1e-3), mu="bfloat16", nu="bfloat16")
 
-    assert temporary_bytes(make, "bfloat16", "bfloat16") < 0.002
+    assert temporary_bytes(make, "bfloat16", "bfloat16") < PROMISED
 
 
 def test_adamw_with_a_traced_learning_rate():
-    assert temporary_bytes(lambda number: gx.adamw(number)) < 0.002
+    assert temporary_bytes(lambda number: gx.adamw(number)) < PROMISED
 
 
 @pytest.mark.parametrize(
@@ -98,7 +102,7 @@ def test_adamw_with_a_traced_learning_rate():
     ids=["clip", "clipped momentum", "momentum over rms"],
 )
 def test_others(make):
-    assert temporary_bytes(make) < 0.02
+    assert temporary_bytes(make) < PROMISED
 
 
 def test_the_measure_sees_a_copy():
@@ -111,4 +115,4 @@ def test_the_measure_sees_a_copy():
         del number
         return gx.chain(gx.stateless_with_tree_map(both), gx.clip_by_global_norm(1.0))
 
-    assert temporary_bytes(make) > 0.1
+    assert temporary_bytes(make) > 100 * PROMISED

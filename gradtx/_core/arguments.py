@@ -128,9 +128,9 @@ def _check_interval(label: str, base, interval: Interval, value) -> None:
         if not takes_schedule:
             raise TypeError(f"{label} must be {interval}, but is a function ({value!r}).")
         return
-    if is_traced(value):
+    if is_traced(value) and np.ndim(value) == 0:
         return
-    number = concrete_number(value)
+    number = None if is_traced(value) else concrete_number(value)
     if number is None:
         hint = ", or a schedule" if takes_schedule else ""
         raise TypeError(f"{label} must be {interval}{hint}, but is {_short(value)}.")
@@ -141,11 +141,16 @@ def _check_interval(label: str, base, interval: Interval, value) -> None:
 
 
 def check_dtype(label: str, value) -> None:
-    """Raise a TypeError if the value names no dtype."""
+    """Raise a TypeError if the value names no dtype that numbers can be stored in."""
     try:
-        jax.numpy.dtype(value)
+        floating = jax.numpy.floating
+        fits = value is not None and jax.numpy.issubdtype(jax.numpy.dtype(value), floating)
     except TypeError:
-        raise TypeError(f"{label} must be a dtype such as 'bfloat16', but is {value!r}.") from None
+        fits = False
+    if not fits:
+        raise TypeError(
+            f"{label} must be a floating-point dtype such as 'bfloat16', but is {value!r}."
+        )
 
 
 def _short(value) -> str:

@@ -2,12 +2,14 @@
 
 import contextlib
 import types
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from .leaves import describe_leaf
 from .numerics import accumulator_dtype, with_precision_of
 from .segment import Part, Segment
 from .state import cast_like, start_of_param
@@ -62,6 +64,16 @@ def _unpack(layout, numbers, parts, like, real_dtype=None) -> list[types.SimpleN
     return spaces
 
 
+def same_shape(owner: str, u, g):
+    """u, or an error if it has another shape than what it was made of."""
+    if jnp.shape(u) == g.shape:
+        return u
+    raise ValueError(
+        f"{owner}: the update must have the shape of the gradient, {list(g.shape)}, but has "
+        f"{list(jnp.shape(u))}."
+    )
+
+
 class LeafRun:
     """One array on its way through a segment; exists only while tracing."""
 
@@ -77,6 +89,21 @@ class LeafRun:
             self.h[i].key = jax.random.fold_in(key, leaf_id)
         self.wide_p = None if p is None else _wide(p, self.real)
         self.measures: dict = {}
+        self._check_state()
+
+    def _check_state(self) -> None:
+        for part, stored, on in zip(self.segment.parts, self.stored, self.active, strict=True):
+            values = zip(part.rule.per_param_fields, stored or (), strict=False)
+            for name, value in values if on else ():
+                if (
+                    part.rule.fields[name].kind == "param"
+                    and getattr(value, "shape", None) != self.g.shape
+                ):
+                    raise ValueError(
+                        f"{part.name}: its state field `{name}` must have the shape of the "
+                        f"gradient, {describe_leaf(self.g)}, but is {describe_leaf(value)}. Was "
+                        "the state made by init() of other parameters?"
+                    )
 
     def result(self, out_dtype):
         g = self.g
@@ -94,7 +121,8 @@ class LeafRun:
     def _run(self, ops, u):
         for op in ops:
             if op[0] == "merge":
-                u = op[1](*(self._run(branch, u) for branch in op[2]))
+                merged = op[1](*(self._run(branch, u) for branch in op[2]))
+                u = same_shape("parallel: the result of `merge`", merged, u)
             elif self.active[op[1]]:
                 u = self._part(op[0], op[1], u)
         return u
@@ -110,10 +138,20 @@ class LeafRun:
             if kind == "begin":
                 self.measures = rule.measure(u, state, self.wide_p, h)
                 return u
-            u, new_state = rule.update(u, state, self.wide_p, h)
+            new_u, new_state = self._returned(part, rule.update(u, state, self.wide_p, h))
             if new_state is not state:
                 self._store(i, new_state)
-        return u
+        return same_shape(part.name, new_u, u)
+
+    @staticmethod
+    def _returned(part: Part, result):
+        is_pair = isinstance(result, tuple) and len(result) == 2
+        if is_pair and isinstance(result[1], part.rule.state):
+            return result
+        raise TypeError(
+            f"{part.name}: the rule's `update` must return (update, state) with a "
+            f"{part.rule.state.__name__}, but returned {type(result).__name__}."
+        )
 
     def _load(self, i: int, just_stored: bool = False):
         rule = self.segment.parts[i].rule
@@ -129,10 +167,25 @@ class LeafRun:
 
     def _store(self, i: int, state) -> None:
         rule = self.segment.parts[i].rule
-        self.stored[i] = tuple(
-            cast_like(getattr(state, name), old)
-            for name, old in zip(rule.per_param_fields, self.stored[i] or (), strict=True)
-        )
+        part, kept = self.segment.parts[i], []
+        for name, old in zip(rule.per_param_fields, self.stored[i] or (), strict=True):
+            new = getattr(state, name)
+            if jax.tree.map(jnp.shape, new) != jax.tree.map(jnp.shape, old):
+                raise ValueError(
+                    f"{part.name}: the state field `{name}` must keep its shape, "
+                    f"{jax.tree.map(describe_leaf, old)}, but became "
+                    f"{jax.tree.map(describe_leaf, new)}."
+                )
+            kept.append(cast_like(new, old))
+        self.stored[i] = tuple(kept)
+
+
+def merge_arrays(merge: Callable, g: jax.Array, *arrays: jax.Array) -> jax.Array:
+    """What branches made of one gradient merged, in the dtype of the arithmetic."""
+    real = accumulator_dtype(g.dtype, *(x.dtype for x in arrays))
+    with _promotion(*arrays):
+        merged = merge(*(_wide(x, real) for x in arrays))
+    return same_shape("parallel: the result of `merge`", merged, g)
 
 
 @jax.custom_jvp
@@ -145,8 +198,8 @@ def _barrier_jvp(primals, tangents):
     return _barrier(*primals), tangents[0]
 
 
-def _promotion(g, p):
+def _promotion(*arrays):
     """Under strict promotion no real scalar may scale a complex array; here it may."""
-    if not any(x is not None and jnp.iscomplexobj(x) for x in (g, p)):
+    if not any(x is not None and jnp.iscomplexobj(x) for x in arrays):
         return contextlib.nullcontext()
     return jax.numpy_dtype_promotion("standard")

@@ -7,13 +7,14 @@ whole tree.
 
 import dataclasses
 import functools
-import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import jax
 import numpy as np
 
 from . import leaves
+from .array import merge_arrays
 from .flow import Flow
 from .rule import Rule
 from .segment import Part
@@ -285,60 +286,62 @@ class Branches(_Composite):
             branch = flow.branch()
             states.append(run(body, branch, child_state))
             results.append(branch.leaves)
+        columns = list(zip(*results, strict=True))
         flow.leaves = [
-            self.merge(*arrays) if on else arrays[0]
-            for on, *arrays in zip(flow.trainable, *results, strict=True)
+            self._merged(flow, index, arrays) if flow.trainable[index] else arrays[0]
+            for index, arrays in enumerate(columns)
         ]
         return tuple(states)
 
+    @functools.cached_property
+    def _merge_arrays(self) -> Callable:
+        return jax.jit(functools.partial(merge_arrays, self.merge))
+
+    def _merged(self, flow: Flow, index: int, arrays: tuple) -> Any:
+        try:
+            return self._merge_arrays(flow.leaves[index], *arrays)
+        except Exception as error:
+            error.add_note(f"gradtx: in {self.name} at {leaves.path_names(flow.tree)[index]}.")
+            raise
+
 
 @dataclasses.dataclass(eq=False)
-class Foreign(Body):
-    """A pair of functions that gradtx knows nothing of, for example from Optax."""
+class Around(Body):
+    """A body that was made of a transformation by changing its rules.
 
-    pair: Any
-    name: str = "a pair of functions"
+    Attributes:
+        name: The constructor's name.
+        inner: The transformation as it was given.
+        body: Its body, changed.
+    """
+
+    name: str
+    inner: Any
+    body: Body
 
     @functools.cached_property
-    def accepts(self) -> Callable[[dict], dict]:
-        """What of the extra arguments the pair's update takes, read off its signature."""
-        return accepted_extras(self.pair[1])
+    def width(self) -> int:
+        return self.body.width
 
-    def init(self, params: Any) -> Any:
-        return self.pair[0](params)
+    def parts(self) -> Iterator[tuple[str, Any]]:
+        return iter((("", self.inner),))
 
-    def update(self, flow: Flow, state: Any) -> Any:
-        extra = self.accepts(flow.extra)
-        updates, state = self.pair[1](flow.as_given(), state, flow.params_tree, **extra)
-        flow.leaves = leaves.align(
-            flow.treedef,
-            updates,
-            owner="chain",
-            what=f"the updates that {self.name} returned",
-            reference=flow.tree,
-            reference_name="the updates given to it",
-        )
-        return state
+    def flatten_state(self, state: Any) -> list:
+        return self.body.flatten_state(state)
 
+    def unflatten_state(self, slots: list) -> Any:
+        return self.body.unflatten_state(slots)
 
-def accepted_extras(update: Callable) -> Callable[[dict], dict]:
-    """A function that keeps those extra arguments which `update` takes."""
-    try:
-        parameters = list(inspect.signature(update).parameters.values())
-    except ValueError:  # some builtins have no signature
-        return lambda extra: {}
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return lambda extra: extra
-    names = {p.name for p in parameters[3:]} | {
-        p.name for p in parameters if p.kind is p.KEYWORD_ONLY
-    }
-    return lambda extra: {k: v for k, v in extra.items() if k in names}
+    def emit(self, plan: Plan) -> None:
+        self.body.emit(plan)
 
 
 def map_rules(body: Body, change: Callable[[Lifted], Lifted]) -> Body:
     """The body with every rule in it changed; pairs of functions from elsewhere stay."""
     if isinstance(body, Lifted):
         return change(body)
+    if isinstance(body, Around):
+        return dataclasses.replace(body, body=map_rules(body.body, change))
     if not isinstance(body, _Composite):
         return body
     children = tuple(

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from .body import Branches, Foreign, Sequence
+from .body import Branches, Sequence
 from .describe import register
+from .foreign import Foreign
 from .numerics import add, divide, multiply
 from .rule import Rule
 from .state import EmptyState

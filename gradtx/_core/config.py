@@ -129,9 +129,14 @@ def _decode(config: Any) -> Any:
         return config
     if "call" in config:
         constructor = lookup(config["call"])
-        arguments = {k: _decode(v) for k, v in config["arguments"].items()}
-        signature = constructor.__signature__
-        return _call(constructor, signature, arguments)
+        signature = getattr(constructor, "__signature__", None)
+        if signature is None or not isinstance(config.get("arguments", {}), dict):
+            raise ValueError(f"config: {config!r} is no call of a constructor.")
+        arguments = {k: _decode(v) for k, v in config.get("arguments", {}).items()}
+        try:
+            return _call(constructor, signature, arguments)
+        except TypeError as error:
+            raise ValueError(f"config: {error}") from error
     for kind, decode in _DECODERS.items():
         if kind in config:
             return decode(config)

@@ -157,7 +157,8 @@ def value_key(value) -> Any:
     if isinstance(value, (list, tuple)) and type(value) in (list, tuple):
         return (type(value), tuple(value_key(v) for v in value))
     if isinstance(value, dict):
-        return (dict, tuple((value_key(k), value_key(v)) for k, v in value.items()))
+        items = {value_key(k): value_key(v) for k, v in value.items()}
+        return (dict, frozenset(items.items()))  # a pytree has no order of insertion
     leaves, treedef = jax.tree.flatten(value)
     if len(leaves) == 1 and leaves[0] is value:
         return _Identity(value)

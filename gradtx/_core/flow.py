@@ -15,7 +15,7 @@ from .arguments import is_function
 
 def as_array(leaf: Any) -> Any:
     """A Python number as an array; arrays as they are."""
-    return leaf if hasattr(leaf, "dtype") else jnp.asarray(leaf)
+    return leaf if hasattr(leaf, "dtype") else jnp.asarray(leaf, jnp.result_type(leaf))
 
 
 class Flow:

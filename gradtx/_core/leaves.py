@@ -100,8 +100,14 @@ def check_gradients(owner: str, grads: list, params: list | None, tree) -> None:
     if params is None:
         return
     for index, (g, p) in enumerate(zip(grads, params, strict=True)):
-        if g is None or not is_inexact(p):
+        if g is None or not (is_inexact(p) or is_inexact(g)):
             continue
+        if not is_inexact(p):
+            raise TypeError(
+                f"{owner}: the gradient at {path_names(tree)[index]} must be None or float0 "
+                f"because its parameter is {describe_leaf(p)}, which nothing can train, but is "
+                f"{describe_leaf(g)}. Were the gradients of another model passed?"
+            )
         if not is_inexact(g):
             raise TypeError(
                 f"{owner}: the gradient at {path_names(tree)[index]} must be a floating-point "

@@ -1,6 +1,7 @@
 """Arithmetic that rules share: safe roots and quotients, squares, counts, dtypes."""
 
 import functools
+import operator
 
 import jax
 import jax.numpy as jnp
@@ -134,7 +135,7 @@ def add(*terms: jax.Array) -> jax.Array:
     Returns:
         Array of that shape.
     """
-    return functools.reduce(lax.add, terms)
+    return functools.reduce(operator.add, terms)
 
 
 def multiply(*factors: jax.Array) -> jax.Array:
@@ -146,7 +147,7 @@ def multiply(*factors: jax.Array) -> jax.Array:
     Returns:
         Array of that shape.
     """
-    return functools.reduce(lax.mul, factors)
+    return functools.reduce(operator.mul, factors)
 
 
 def average(old: jax.Array, new: jax.Array, decay: jax.Array, complement: jax.Array) -> jax.Array:

@@ -33,19 +33,18 @@ def with_state_dtype(inner: Any, **dtypes: Any) -> GradientTransformation:
     """
     for name, dtype in dtypes.items():
         check_dtype(f"with_state_dtype: `{name}`", dtype)
-    body = as_transformation(inner, "with_state_dtype").update.body
-    there = sorted({field for rule in _rules(body) for field in rule.rule.per_param_fields})
+    child = as_transformation(inner, "with_state_dtype")
+    body = child.update.body
+    there: set[str] = set()
+    bodies.map_rules(body, lambda rule: there.update(rule.rule.per_param_fields) or rule)
     for name in dtypes:
         if name not in there:
             raise ValueError(
-                f"with_state_dtype: no rule has a per-parameter field `{name}`; there are {there}."
+                f"with_state_dtype: no rule has a per-parameter field `{name}`; there are "
+                f"{sorted(there)}."
             )
-    stored = _with_dtypes(body, dtypes)
+    stored = bodies.Around("with_state_dtype", child, _with_dtypes(body, dtypes))
     return GradientTransformation(Init(None, stored), Update(None, stored))
-
-
-def _rules(body: bodies.Body) -> list[bodies.Lifted]:
-    return [rule for stage in body.plan.stages for rule in getattr(stage, "rules", ())]
 
 
 def _with_dtypes(body: bodies.Body, dtypes: dict[str, Any]) -> bodies.Body:

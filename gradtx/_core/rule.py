@@ -105,7 +105,9 @@ def expand(name: str, value: Any) -> dict[str, Any]:
     number = concrete_number(b)
     if number is None:
         b = jnp.asarray(b)
-        return {name: b, f"one_minus_{name}": 1 - b, f"log_{name}": jnp.log(b)}
+        positive = b > 0  # the derivative of log at 0 would be nan times 0
+        log = jnp.where(positive, jnp.log(jnp.where(positive, b, 1)), -jnp.inf)
+        return {name: b, f"one_minus_{name}": 1 - b, f"log_{name}": log}
     log = math.log(number) if number > 0 else -math.inf
     return {name: number, f"one_minus_{name}": 1.0 - number, f"log_{name}": log}
 

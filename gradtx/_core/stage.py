@@ -96,11 +96,12 @@ class FusedStage:
             return tuple(() if on else None for on in active)
         function = self._init_program.init(active)
         try:
-            return (
-                jax.eval_shape(function, numbers, p)
-                if leaves.is_abstract(p)
-                else function(numbers, p)
-            )
+            if leaves.is_abstract(p):
+                return jax.eval_shape(function, numbers, p)
+            if isinstance(p, jax.Array) and not leaves.is_traced(p) and p.committed:
+                # Compiled, new arrays would go where JAX likes: here they go where p is.
+                return function.__wrapped__(numbers, p)
+            return function(numbers, p)
         except Exception as error:
             error.add_note(f"gradtx: in init at {leaves.path_names(flow.tree)[index]}.")
             raise
@@ -143,8 +144,13 @@ class _StageRun:
             for rule, s in zip(stage.rules, states, strict=True)
         ]
         self.rows = [list(zip(*c, strict=True)) if c else None for c in self.columns]
+        self.numbers = [
+            {key: _at_step(rule.name, key, value, shared) for key, value in rule.numbers.items()}
+            for rule, shared in zip(stage.rules, self.shared, strict=True)
+        ]
         self.totals: dict = {}
         self.carry: dict = {}
+        self.keys: dict = {}
 
     @staticmethod
     def _checked(rule, state):
@@ -213,10 +219,7 @@ class _StageRun:
     def _numbers(self, program: Program, used: tuple[int, ...]):
         constants, dynamic = [], {}
         for k, i in enumerate(used):
-            rule = self.stage.rules[i]
-            for key, value in rule.numbers.items():
-                if schedule_of(value) is not None:
-                    value = at_step(value, self.shared[i].count)
+            for key, value in self.numbers[i].items():
                 for name, number in expand(key, value).items():
                     if isinstance(number, float):
                         constants.append(number)
@@ -232,9 +235,10 @@ class _StageRun:
             packed, dynamic, shared, self.totals, carried, extras
         )
         self.carry = {used[k]: values for k, values in carry.items()}
+        self.keys |= {used[k]: key for k, key in keys.items()}
         for k, i in enumerate(used):
             self.shared[i] = _stored_like(new[k], shared[k])
-        return numbers, keys
+        return numbers, {k: self.keys[i] for k, i in enumerate(used) if i in self.keys}
 
     def _explain(self, error: Exception, program: Program, used, index: int) -> None:
         names = ", ".join(self.stage.rules[i].name for i in used)
@@ -277,6 +281,20 @@ def _renumbered(ops: tuple, local: dict) -> tuple:
         else (op[0], local[op[1]])
         for op in ops
     )
+
+
+def _at_step(owner: str, key: str, value, state):
+    """A hyperparameter as it is at this step; a schedule must give one number."""
+    if schedule_of(value) is None:
+        return value
+    now = at_step(value, state.count)
+    given = now.value if isinstance(now, DecayNumber) else now
+    if given is None or np.shape(given) != ():
+        raise TypeError(
+            f"{owner}: the schedule `{key}` must return one number, but returned "
+            f"{leaves.describe_leaf(given)}."
+        )
+    return now
 
 
 def _placeholder(value):

@@ -8,11 +8,13 @@ from typing import Any, NamedTuple
 from . import body as bodies
 from . import show
 from .apply import apply_updates
+from .config import to_config
 from .constructor import F, described
 from .describe import Description
 from .described import reduced
 from .flow import Flow
-from .rule import Rule
+from .foreign import Foreign
+from .rule import Rule, schedule_of
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -85,8 +87,6 @@ class GradientTransformation(_Pair):
 
     def to_config(self) -> Any:
         """The transformation as JSON types, for `gradtx.from_config`."""
-        from .config import to_config
-
         return to_config(self)
 
     def __eq__(self, other):
@@ -147,8 +147,9 @@ def transformation(function: F) -> F:
 
 
 def _with_description(description: Description, made: Any) -> GradientTransformation:
-    body = as_transformation(made, description.name).update.body
-    if isinstance(body, bodies.Lifted):
+    update = as_transformation(made, description.name).update
+    body = update.body
+    if isinstance(body, bodies.Lifted) and update.description is None:
         body = dataclasses.replace(body, name=description.name)
     return GradientTransformation(Init(description, body), Update(description, body))
 
@@ -163,7 +164,7 @@ def as_transformation(pair: Any, owner: str) -> GradientTransformation:
             f"{owner}: every part must be a transformation or a pair (init, update) of functions, "
             f"but one is {pair!r}. Was a constructor not called?"
         )
-    body = bodies.Foreign(functions)
+    body = Foreign(functions)
     return _OpaqueTransformation(Init(None, body), Update(None, body))
 
 
@@ -206,15 +207,30 @@ def lift(
         A transformation; decorate the constructor that returns it with `transformation`.
 
     Raises:
-        TypeError: If a number is none, or a schedule is given to a rule without a `count`.
+        TypeError: If a number is none, a schedule is given to a rule without a `count`,
+            `dtypes` or `start` name no field of the state, or a static argument does not hash.
     """
-    from .rule import schedule_of
-
     name = rule.update.__name__
     for key, value in numbers.items():
         if isinstance(value, (bool, str)) or value is None:
             raise TypeError(f"lift: `{key}` must be a number; give {value!r} in `static`.")
         if schedule_of(value) is not None and "count" not in rule.fields:
             raise TypeError(f"lift: the schedule `{key}` needs a field `count` in the state.")
+    _check_names(rule, dtypes or {}, start or {}, static or {})
     body = bodies.Lifted(name, rule, numbers, static or {}, dtypes or {}, where, start or {})
     return GradientTransformation(Init(None, body), Update(None, body))
+
+
+def _check_names(rule: Rule, dtypes: dict, start: dict, static: dict) -> None:
+    for argument, names in (("dtypes", dtypes), ("start", start)):
+        for field in names:
+            if field not in rule.fields:
+                raise TypeError(
+                    f"lift: `{argument}` names `{field}`, but the fields of "
+                    f"{rule.state.__name__} are {list(rule.fields)}."
+                )
+    for key, value in static.items():
+        try:
+            hash(value)
+        except TypeError:
+            raise TypeError(f"lift: `{key}` in `static` must be hashable, not {value!r}.") from None

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from .._core.apply import apply_updates
-from .._core.body import Foreign
+from .._core.foreign import Foreign
 from .._core.transformation import GradientTransformation, as_transformation
 from ._trees import few_leaves, gradients_like, trainable_only
 
@@ -28,12 +28,11 @@ def _as_it_is(tx: Any) -> GradientTransformation:
     body = made.update.body
     if made.description is not None or not isinstance(body, Foreign):
         return made
-    init, update = body.pair
 
     def with_extras(updates, state, params=None, **extra):
-        return update(updates, state, params, **body.accepts(extra))
+        return body.call(updates, state, params, extra)
 
-    return GradientTransformation(init, with_extras)
+    return GradientTransformation(body.pair[0], with_extras)
 
 
 class Subject:

@@ -1,14 +1,34 @@
 """The contract, for every line of tests/cases.py."""
 
+import re
+
 import pytest
 
 from gradtx.testing import check_transformation
-from tests.cases import CASES
+from tests.cases import CASES, CHAINED, is_chained
+
+CHAINS = [name for name in CASES if is_chained(name)]
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_contract(name):
     check_transformation(CASES[name].make(), **CASES[name].options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CHAINS)
+def test_rest_of_the_contract(name):
+    """The checks that the default suite leaves out for chains."""
+    options = CASES[name].options | {"checks": None, "skip": CHAINED}
+    check_transformation(CASES[name].make(), **options)
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_parts_of_a_chain_are_under_the_whole_contract(name):
+    """Only then may the chain have the short list."""
+    parts = re.findall(r"── (\w+)\(", str(CASES[name].make()))
+    assert parts
+    assert [part for part in parts if "checks" in CASES[part].options] == []
 
 
 @pytest.mark.slow

@@ -86,3 +86,60 @@ def test_merge_may_be_a_closure():
     for factor in (1.0, 2.0):
         tx = gx.parallel(gx.identity(), merge=lambda a, factor=factor: factor * a)
         np.testing.assert_allclose(run(tx, steps=1)[0]["b"], factor * PARAMS["b"])
+
+
+def double(updates, params):
+    return jax.tree.map(lambda x: 2 * x, updates)
+
+
+@pytest.mark.parametrize(
+    "branches",
+    [(gx.chain(), gx.clip_by_global_norm(10.0)), (gx.stateless(double), gx.trace(0.9))],
+    ids=["clip", "pair"],
+)
+@pytest.mark.parametrize("merge", [gx.add, gx.multiply, gx.divide])
+def test_branches_of_the_whole_tree_merge_in_the_dtype_of_the_arithmetic(branches, merge):
+    grads = {"w": jnp.full(3, 1.5, jnp.bfloat16)}
+    tx = gx.parallel(*branches, merge=merge)
+    updates, _ = tx.update(grads, tx.init(grads))
+    first = 3.0 if "stateless" in repr(tx) else 1.5
+    assert updates["w"].dtype == jnp.bfloat16
+    np.testing.assert_array_equal(
+        updates["w"], jnp.full(3, merge(jnp.float32(first), jnp.float32(1.5))).astype(jnp.bfloat16)
+    )
+
+
+def test_whole_tree_merge_is_traced_once_per_shape():
+    traces = []
+
+    def merge(a, b):
+        traces.append(a.shape)
+        return a + b
+
+    tx = gx.parallel(gx.identity(), gx.clip_by_global_norm(1.0), merge=merge)
+    grads = {f"w{i}": jnp.ones(3) for i in range(5)}
+    state = tx.init(grads)
+    for _ in range(3):
+        tx.update(grads, state)
+    assert traces == [(3,)]
+
+
+@pytest.mark.parametrize("merge", [gx.add, gx.multiply, gx.divide])
+def test_real_and_complex_branches_merge(merge):
+    grads = {"w": jnp.array([3 + 4j, 1j], jnp.complex64)}
+    tx = gx.parallel(gx.identity(), gx.infinity_norm(), merge=merge)
+    updates, _ = tx.update(grads, tx.init(grads))
+    g = np.asarray(grads["w"])
+    want = {"add": g + abs(g), "multiply": g * abs(g), "divide": g / abs(g)}[merge.__name__]
+    np.testing.assert_allclose(updates["w"], want, rtol=1e-6)
+
+
+def test_state_dtype_reaches_branches_of_the_whole_tree():
+    tx = gx.parallel(gx.clip_by_global_norm(1.0), gx.trace(0.9), merge=gx.add)
+    stored = gx.with_state_dtype(tx, trace="bfloat16")
+    state = stored.init({"w": jnp.ones(3)})
+    assert [x.dtype for x in jax.tree.leaves(state)] == [jnp.bfloat16]
+    assert str(stored).splitlines()[:2] == [
+        "with_state_dtype(trace='bfloat16')",
+        "└── parallel(merge=add)",
+    ]

@@ -105,7 +105,9 @@ def test_state_dtype_can_be_chosen():
     assert state[0].mu["w"].dtype == jnp.bfloat16
     with pytest.raises(ValueError, match="no rule has a per-parameter field `m`"):
         gx.with_state_dtype(gx.adam(0.1), m="bfloat16")
-    with pytest.raises(TypeError, match="`mu` must be a dtype such as 'bfloat16', but is 'half '"):
+    with pytest.raises(
+        TypeError, match="`mu` must be a floating-point dtype such as 'bfloat16', but is 'half '"
+    ):
         gx.with_state_dtype(gx.adam(0.1), mu="half ")
 
 

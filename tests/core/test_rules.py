@@ -250,3 +250,54 @@ def test_count_saturates():
     updates, state = tx.update(PARAMS, state._replace(count=largest), PARAMS)
     assert state.count == largest
     assert np.isfinite(updates["w"]).all()
+
+
+class SteppedState(NamedTuple):
+    count: Count
+
+
+def keyed(state, h, extra):
+    return {"key": jax.random.key(7)}, state._replace(count=state.count + 1)
+
+
+def measured(g, state, p, h):
+    return {"rate": h.rate + 0 * jnp.sum(g)}
+
+
+def concluded(totals, state, h):
+    return {"seen": totals.rate, "concluded": h.rate}, state
+
+
+def noisy_rates(g, state, p, h):
+    drawn = jax.random.uniform(h.key)
+    return g * 0 + h.rate + 100 * h.seen + 10_000 * h.concluded + 0.25 * jnp.sign(drawn), state
+
+
+def test_measuring_rule_sees_one_value_of_its_schedule_and_its_key():
+    rule = gx.Rule(
+        noisy_rates,
+        state=SteppedState,
+        shared=keyed,
+        measure=measured,
+        conclude=concluded,
+        random=True,
+    )
+    tx = gx.lift(rule, rate=lambda count: 10.0 + count.astype(float))
+    params = {"w": jnp.ones(2)}
+    state = tx.init(params)
+    for step in range(2):
+        updates, state = tx.update(params, state)
+        rate = 10.0 + step
+        np.testing.assert_allclose(updates["w"], rate * 10_101 + 0.25, rtol=1e-6)
+
+
+def test_count_counts_by_itself():
+    tx = gx.lift(gx.Rule(passed_on, state=SteppedState))
+    state = tx.init({"w": jnp.ones(2)})
+    for _ in range(3):
+        _, state = tx.update({"w": jnp.ones(2)}, state)
+    assert state.count == 3
+
+
+def passed_on(g, state, p, h):
+    return g, state

@@ -6,8 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gradtx._core.rule import decay as as_decay
-from gradtx._core.rule import expand
+from gradtx._core.rule import as_decay, expand
 from gradtx._moments.adam import ScaleByAdamState
 from gradtx._moments.pair import corrected_mean, next_biases
 

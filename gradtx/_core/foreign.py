@@ -1,0 +1,78 @@
+"""Pairs of functions from elsewhere, for example from Optax, inside a gradtx transformation."""
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from . import leaves
+from .body import Body
+from .flow import Flow, as_array
+
+
+@dataclasses.dataclass(eq=False)
+class Foreign(Body):
+    """A pair of functions that gradtx knows nothing of."""
+
+    pair: Any
+    name: str = "a pair of functions"
+
+    @functools.cached_property
+    def call(self) -> Callable[..., Any]:
+        """(updates, state, params, extra) -> what the pair's update returns."""
+        return _caller(self.pair[1])
+
+    def init(self, params: Any) -> Any:
+        return self.pair[0](params)
+
+    def update(self, flow: Flow, state: Any) -> Any:
+        updates, state = self.call(flow.as_given(), state, flow.params_tree, flow.extra)
+        returned = leaves.align(
+            flow.treedef,
+            updates,
+            owner=self.name,
+            what="the updates that it returned",
+            reference=flow.tree,
+            reference_name="the updates given to it",
+        )
+        flow.leaves = [
+            self._checked(flow, index, given, new) if flow.trainable[index] else new
+            for index, (given, new) in enumerate(zip(flow.leaves, returned, strict=True))
+        ]
+        return state
+
+    def _checked(self, flow: Flow, index: int, given: Any, new: Any) -> Any:
+        if leaves.is_inexact(new) and np.shape(new) == given.shape:
+            return as_array(new)
+        raise ValueError(
+            f"{self.name}: the update that it returned at {leaves.path_names(flow.tree)[index]} "
+            f"must be an array like the one given to it, {leaves.describe_leaf(given)}, but is "
+            f"{leaves.describe_leaf(new)}."
+        )
+
+
+def _caller(update: Callable) -> Callable[..., Any]:
+    """Call an update with what its signature takes of the parameters and the extra arguments."""
+    try:
+        parameters = list(inspect.signature(update).parameters.values())
+    except ValueError:  # some builtins have no signature
+        return lambda updates, state, params, extra: update(updates, state, params)
+    kinds = [p.kind for p in parameters]
+    takes_any = inspect.Parameter.VAR_KEYWORD in kinds
+    named = {p.name for p in parameters[3:]}
+    named |= {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
+    positional = sum(k in (k.POSITIONAL_ONLY, k.POSITIONAL_OR_KEYWORD) for k in kinds)
+    takes_params = positional >= 3 or inspect.Parameter.VAR_POSITIONAL in kinds
+
+    def call(updates: Any, state: Any, params: Any, extra: dict) -> Any:
+        taken = extra if takes_any else {k: v for k, v in extra.items() if k in named}
+        if takes_params:
+            return update(updates, state, params, **taken)
+        if "params" in named or takes_any:
+            return update(updates, state, params=params, **taken)
+        return update(updates, state, **taken)
+
+    return call
