@@ -17,7 +17,7 @@ def ones(*shape):
     ("held", "given"), [((2, 3), (3,)), ((2, 3), (4, 2, 3)), ((3,), (2, 3)), ((), (2,))]
 )
 def test_state_of_another_shape_is_refused_even_if_it_broadcasts(held, given):
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match="its state field") as caught:
         ADAM.update(ones(*given), ADAM.init(ones(*held)))
     assert str(caught.value) == (
         "scale_by_adam: its state field `mu` must have the shape of the gradient, "
