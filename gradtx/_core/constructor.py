@@ -23,7 +23,7 @@ def described(function: F, make: Callable[[Description, Any], Any]) -> F:
         The constructor. If it stands at module level, it is registered for configs.
     """
     signature = inspect.signature(function)
-    annotations = _annotations_of(function)
+    annotations = _annotations_of(signature)
     name = function.__name__
 
     @functools.wraps(function)
@@ -57,10 +57,10 @@ def schedule(function: F) -> F:
     return described(function, DescribedFunction)
 
 
-def _annotations_of(function: Callable) -> dict[str, Any]:
+def _annotations_of(signature: inspect.Signature) -> dict[str, Any]:
     """The run-time annotations of a constructor's parameters."""
     return {
         name: parameter.annotation
-        for name, parameter in inspect.signature(function).parameters.items()
+        for name, parameter in signature.parameters.items()
         if parameter.annotation is not inspect.Parameter.empty
     }

@@ -5,9 +5,10 @@ import re
 import pytest
 
 from gradtx.testing import check_transformation
-from tests.cases import CASES, CHAINED, is_chained
+from tests.cases import CASES, CHAINED
 
-CHAINS = [name for name in CASES if is_chained(name)]
+SHORT = [name for name in CASES if "checks" in CASES[name].options]
+CHAINS = [name for name in SHORT if CASES[name].options["checks"] == CHAINED]
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -16,10 +17,11 @@ def test_contract(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", CHAINS)
+@pytest.mark.parametrize("name", SHORT)
 def test_rest_of_the_contract(name):
-    """The checks that the default suite leaves out for chains."""
-    options = CASES[name].options | {"checks": None, "skip": CHAINED}
+    """The checks that the default suite leaves out for chains and variants."""
+    options = CASES[name].options
+    options = options | {"checks": None, "skip": options["checks"]}
     check_transformation(CASES[name].make(), **options)
 
 
