@@ -35,6 +35,14 @@ def chain(*transformations: Any) -> GradientTransformation:
 
     Raises:
         TypeError: If a part is no transformation.
+
+    Example:
+        >>> import gradtx as gx
+        >>> print(gx.chain(gx.clip_by_global_norm(1.0), gx.sgd(0.1)))
+        chain
+        ├── clip_by_global_norm(max_norm=1.0)
+        └── sgd(learning_rate=0.1)
+            └── scale_by_learning_rate(learning_rate=0.1)
     """
     children = tuple(as_transformation(t, "chain") for t in transformations)
     return _composed(Sequence("chain", children))
