@@ -31,7 +31,8 @@ def add_noise(
 
     The n of a leaf at a step depends on the key, the step and the path of the leaf alone: it is
     the same on one device and on many, and after a restart. (Inside `jax.shard_map` every shard
-    draws its own array: shards of one shape draw the same numbers.) A complex n has |n|^2 = 1 on average.
+    draws its own array: shards of one shape draw the same numbers.) A complex n has |n|^2 = 1 on
+    average.
 
     Shapes: any.
     Units: `eta` is in units of the squared gradient; `gamma` has none.
