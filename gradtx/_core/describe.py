@@ -88,11 +88,11 @@ class Description:
         return self.constructor.__name__
 
     @property
-    def key(self) -> tuple:
+    def key(self) -> tuple[Any, ...]:
         """What equality and hash go by."""
         return (self.constructor, value_key(tuple(self.arguments.items())))
 
-    def call_arguments(self) -> tuple[tuple, dict[str, Any]]:
+    def call_arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments as (args, kwargs) that make the same value again."""
         bound = inspect.BoundArguments(self.signature, dict(self.arguments))
         return bound.args, bound.kwargs

@@ -55,7 +55,7 @@ class Rule:
     extras: tuple[str, ...] = ()
     random: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         fields = fields_of(self.state)  # raises if a field does not say what it holds
         if self.shared is None and "count" in fields:
             object.__setattr__(self, "shared", _count_step)

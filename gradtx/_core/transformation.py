@@ -43,6 +43,8 @@ class Update:
 
 
 class _Pair(NamedTuple):
+    """The pair that a transformation is."""
+
     init: Callable[..., Any]
     update: Callable[..., Any]
 
@@ -89,7 +91,7 @@ class GradientTransformation(_Pair):
         """The transformation as JSON types, for `gradtx.from_config`."""
         return to_config(self)
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         if not isinstance(other, tuple):
             return NotImplemented
         theirs = getattr(other, "description", None)
@@ -97,30 +99,30 @@ class GradientTransformation(_Pair):
             return tuple.__eq__(self, other)
         return self.description.key == theirs.key
 
-    def __ne__(self, other):
+    def __ne__(self, other: object) -> bool:
         equal = self.__eq__(other)
         return equal if equal is NotImplemented else not equal
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         if self.description is None:
             return tuple.__hash__(self)
         return hash(self.description.key)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         if self.description is not None:
             return show.written(self.description)
         return f"GradientTransformation(init={self.init!r}, update={self.update!r})"
 
-    def __str__(self):
+    def __str__(self) -> str:
         return show.tree(self) if self.description is not None else repr(self)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         if self.description is not None:
             return reduced(self.description)
         return GradientTransformation, tuple(self)
 
     @property
-    def __class__(self):
+    def __class__(self) -> Any:
         # Optax hands extra arguments only to instances of its own class. Like a mock, we pass
         # for one (as `isinstance` sees it) once Optax is there, without importing it.
         optax = sys.modules.get("optax")
