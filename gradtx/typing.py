@@ -1,7 +1,8 @@
 """Types for those who write their own rules: what state fields hold, what arguments may be.
 
 State fields: `Count`, `Scalar`, `Key` (one for the whole tree), `PerParam`, `PerParamReal`,
-`PerParamStack`, `PerParamReduced` (a tree like the parameters).
+`PerParamStack`, `PerParamReduced` (a tree like the parameters), `InnerState` (the state of what
+a wrapper wraps).
 Arguments of constructors: `Real`, `NonNegative`, `Positive`, `Fraction` in [0, 1], `Decay` in
 [0, 1), `Threshold` in [0, inf], `PositiveInt`, `NonNegativeInt`, `DType`, and with a schedule
 allowed `LearningRate`, `RealOrSchedule`, `NonNegativeOrSchedule`. They are checked when a
@@ -26,6 +27,7 @@ from ._core.arguments import Schedule as Schedule
 from ._core.arguments import Threshold as Threshold
 from ._core.state import Count as Count
 from ._core.state import Field as Field
+from ._core.state import InnerState as InnerState
 from ._core.state import Key as Key
 from ._core.state import OptState as OptState
 from ._core.state import Params as Params

@@ -6,7 +6,7 @@ import jax
 from jax import lax
 
 from . import leaves
-from .flow import as_array
+from .leaves import as_array
 from .numerics import accumulator_dtype, with_precision_of
 
 

@@ -11,18 +11,22 @@ from jax import lax
 
 from .leaves import describe_leaf
 from .numerics import accumulator_dtype, with_precision_of
+from .reduce import Split, fold_in_shard, split_over
 from .segment import Part, Segment
 from .state import cast_like, start_of_param
 
 
-def init_states(segment: Segment, active: tuple[bool, ...], numbers: Any, p: Any) -> tuple:
+def init_states(
+    segment: Segment, active: tuple[bool, ...], split: Split | None, numbers: Any, p: Any
+) -> tuple:
     """The per-parameter fields of one array for each part, None for those that do not apply."""
     wide = _wide(p)
     spaces = _unpack(segment.numbers, numbers, segment.parts, p)
-    return tuple(
-        _init_part(part, wide, p, h) if on else None
-        for part, h, on in zip(segment.parts, spaces, active, strict=True)
-    )
+    with split_over(split):
+        return tuple(
+            _init_part(part, wide, p, h) if on else None
+            for part, h, on in zip(segment.parts, spaces, active, strict=True)
+        )
 
 
 def _init_part(part: Part, wide, p, h) -> tuple:
@@ -77,16 +81,26 @@ def same_shape(owner: str, u, g):
 class LeafRun:
     """One array on its way through a segment; exists only while tracing."""
 
-    def __init__(self, segment, layout, active, numbers, keys, leaf_id, g, p, states):
+    def __init__(
+        self,
+        segment: Segment,
+        layout: tuple,
+        active: tuple[bool, ...],
+        split: Split | None,
+        arguments: tuple,
+    ):
+        numbers, keys, leaf_id, g, p, states, trees = arguments
         stored = jax.tree.leaves(states)
         self.real = accumulator_dtype(
             g.dtype, *(s.dtype for s in stored), None if p is None else p.dtype
         )
-        self.segment, self.active = segment, active
+        self.segment, self.active, self.split = segment, active, split
         self.g, self.p, self.stored = g, p, list(states)
         self.h = _unpack(layout, numbers, self.segment.parts, g, self.real)
         for i, key in keys.items():
-            self.h[i].key = jax.random.fold_in(key, leaf_id)
+            self.h[i].key = fold_in_shard(jax.random.fold_in(key, leaf_id), split)
+        for i, named in trees.items():
+            vars(self.h[i]).update({name: _wide(x, self.real) for name, x in named.items()})
         self.wide_p = None if p is None else _wide(p, self.real)
         self.measures: dict = {}
         self._check_state()
@@ -110,7 +124,7 @@ class LeafRun:
         if not self.segment.changes_updates and self._is_narrow(g):
             # The next segment widens the same array: XLA would widen it once and keep it.
             g = _barrier(g)
-        with _promotion(self.g, self.p):
+        with _promotion(self.g, self.p), split_over(self.split):
             u = self._run(self.segment.ops, _wide(g, self.real))
         inputs = (self.g, self.p)
         states = tuple(jax.tree.map(lambda x: _own(x, *inputs), state) for state in self.stored)
@@ -135,8 +149,9 @@ class LeafRun:
             if kind != "finish" and rule.accumulate is not None:
                 self._store(i, rule.accumulate(u, state, self.wide_p, h))
                 state = self._load(i, just_stored=True)
-            if kind == "begin":
-                self.measures = rule.measure(u, state, self.wide_p, h)
+            if kind == "begin" and rule.measure is not None:
+                with split_over(None):  # the stage combines the shards with the arrays
+                    self.measures = rule.measure(u, state, self.wide_p, h)
                 return u
             new_u, new_state = self._returned(part, rule.update(u, state, self.wide_p, h))
             if new_state is not state:

@@ -44,13 +44,21 @@ class Body:
         """Append to a plan what the body does."""
         plan.whole_tree(self)
 
-    def init(self, params: Any) -> Any:
-        """The state at the start. Only for bodies that work on the whole tree."""
+    def init(self, flow: Flow) -> Any:
+        """The state for the parameters in `flow`. Only for bodies that work on the whole tree."""
         raise NotImplementedError
 
     def update(self, flow: Flow, state: Any) -> Any:
         """Change `flow.leaves`, return the new state. Only for whole-tree bodies."""
         raise NotImplementedError
+
+    def step(self, flow: Flow, state: Any) -> tuple[Any, Any]:
+        """The new parameters and the new state, for whole-tree bodies at the end of a chain.
+
+        One whose updates are not the best way to say what the parameters become overrides it.
+        """
+        state = self.update(flow, state)
+        return flow.applied(), state
 
     @functools.cached_property
     def plan(self) -> "Plan":
@@ -112,11 +120,11 @@ def _shifted(ops: tuple, by: int) -> tuple:
     )
 
 
-def start(body: Body, params: Any) -> Any:
-    """The state of a body for these parameters."""
+def start(body: Body, flow: Flow) -> Any:
+    """The state of a body for the parameters that the flow carries."""
     slots: list = []
     for stage in body.plan.stages:
-        slots += stage.init(params) if isinstance(stage, FusedStage) else [stage.init(params)]
+        slots += stage.init(flow) if isinstance(stage, FusedStage) else [stage.init(flow)]
     return body.unflatten_state(slots)
 
 
@@ -129,18 +137,41 @@ def run(body: Body, flow: Flow, state: Any, outermost: bool = False) -> Any:
         state: The state of the body.
         outermost: Whether the updates leave gradtx behind it, in their gradients' dtypes.
     """
-    slots, at, new = body.flatten_state(state), 0, []
-    stages = body.plan.stages
-    for number, stage in enumerate(stages):
-        flow.casting = outermost and number == len(stages) - 1
-        if isinstance(stage, FusedStage):
-            width = len(stage.rules)
-            new += stage.update(flow, slots[at : at + width])
-        else:
-            width = 1
-            new.append(stage.update(flow, slots[at]))
-        at += width
+    staged, new = _with_states(body, state), []
+    for number, (stage, states) in enumerate(staged):
+        flow.casting = outermost and number == len(staged) - 1
+        new += _run_stage(stage, flow, states)
     return body.unflatten_state(new)
+
+
+def step(body: Body, flow: Flow, state: Any) -> tuple[Any, Any]:
+    """Send a flow through a body and apply what comes out: the new parameters and state."""
+    staged, new = _with_states(body, state), []
+    last = staged.pop() if staged and isinstance(staged[-1][0], Body) else None
+    for number, (stage, states) in enumerate(staged):
+        flow.casting = last is None and number == len(staged) - 1
+        new += _run_stage(stage, flow, states)
+    if last is None:
+        return flow.applied(), body.unflatten_state(new)
+    flow.casting = True
+    params, new_state = last[0].step(flow, *last[1])
+    return params, body.unflatten_state([*new, new_state])
+
+
+def _with_states(body: Body, state: Any) -> list[tuple[Any, list]]:
+    """The stages of a body, each with the states of what it is made of."""
+    slots, at, staged = body.flatten_state(state), 0, []
+    for stage in body.plan.stages:
+        width = len(stage.rules) if isinstance(stage, FusedStage) else 1
+        staged.append((stage, slots[at : at + width]))
+        at += width
+    return staged
+
+
+def _run_stage(stage: "FusedStage | Body", flow: Flow, states: list) -> list:
+    if isinstance(stage, FusedStage):
+        return stage.update(flow, states)
+    return [stage.update(flow, *states)]
 
 
 @dataclasses.dataclass(eq=False)
@@ -176,7 +207,7 @@ class Lifted(Body):
         return Part(self.name, self.rule, tuple(self.static.items()), dtypes)
 
 
-class _Composite(Body):
+class Composite(Body):
     """A body made of other transformations, its state a tuple of theirs or a dict by name."""
 
     name: str
@@ -230,7 +261,7 @@ def _describe_state(state: Any) -> str:
 
 
 @dataclasses.dataclass(eq=False)
-class Sequence(_Composite):
+class Sequence(Composite):
     """Transformations one after the other; with `names` the state is a dict."""
 
     name: str
@@ -247,7 +278,7 @@ class Sequence(_Composite):
 
 
 @dataclasses.dataclass(eq=False)
-class Branches(_Composite):
+class Branches(Composite):
     """Several transformations of the same updates, merged array by array."""
 
     name: str
@@ -277,8 +308,8 @@ class Branches(_Composite):
         else:
             plan.merge(self.merge, self.fused)
 
-    def init(self, params: Any) -> Any:
-        return tuple(start(body, params) for body in self.bodies)
+    def init(self, flow: Flow) -> Any:
+        return tuple(start(body, flow) for body in self.bodies)
 
     def update(self, flow: Flow, state: Any) -> Any:
         results, states = [], []
@@ -303,53 +334,3 @@ class Branches(_Composite):
         except Exception as error:
             error.add_note(f"gradtx: in {self.name} at {leaves.path_names(flow.tree)[index]}.")
             raise
-
-
-@dataclasses.dataclass(eq=False)
-class Around(Body):
-    """A body that was made of a transformation by changing its rules.
-
-    Attributes:
-        name: The constructor's name.
-        inner: The transformation as it was given.
-        body: Its body, changed.
-    """
-
-    name: str
-    inner: Any
-    body: Body
-
-    @functools.cached_property
-    def width(self) -> int:
-        return self.body.width
-
-    def parts(self) -> Iterator[tuple[str, Any]]:
-        return iter((("", self.inner),))
-
-    def flatten_state(self, state: Any) -> list:
-        return self.body.flatten_state(state)
-
-    def unflatten_state(self, slots: list) -> Any:
-        return self.body.unflatten_state(slots)
-
-    def emit(self, plan: Plan) -> None:
-        self.body.emit(plan)
-
-
-def map_rules(body: Body, change: Callable[[Lifted], Lifted]) -> Body:
-    """The body with every rule in it changed; pairs of functions from elsewhere stay."""
-    if isinstance(body, Lifted):
-        return change(body)
-    if isinstance(body, Around):
-        return dataclasses.replace(body, body=map_rules(body.body, change))
-    if not isinstance(body, _Composite):
-        return body
-    children = tuple(
-        child._replace(
-            init=dataclasses.replace(child.init, body=inner),
-            update=dataclasses.replace(child.update, body=inner),
-        )
-        for child in body.children
-        for inner in (map_rules(child.update.body, change),)
-    )
-    return dataclasses.replace(body, children=children)  # type: ignore[type-var]

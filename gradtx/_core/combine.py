@@ -11,9 +11,8 @@ from .rule import Rule
 from .state import EmptyState
 from .transformation import (
     GradientTransformation,
-    Init,
-    Update,
     as_transformation,
+    from_body,
     lift,
     transformation,
 )
@@ -45,7 +44,7 @@ def chain(*transformations: Any) -> GradientTransformation:
             └── scale_by_learning_rate(learning_rate=0.1)
     """
     children = tuple(as_transformation(t, "chain") for t in transformations)
-    return _composed(Sequence("chain", children))
+    return from_body(Sequence("chain", children))
 
 
 @transformation
@@ -72,7 +71,7 @@ def named_chain(*transformations: tuple[str, Any]) -> GradientTransformation:
         if names.count(name) > 1:
             raise ValueError(f"named_chain: the name {name!r} must be used once, not twice.")
     children = tuple(as_transformation(t, "named_chain") for _, t in transformations)
-    return _composed(Sequence("named_chain", children, names))
+    return from_body(Sequence("named_chain", children, names))
 
 
 @transformation
@@ -100,11 +99,7 @@ def parallel(*branches: Any, merge: Callable) -> GradientTransformation:
     if not branches:
         raise ValueError("parallel: at least one branch must be given.")
     children = tuple(as_transformation(t, "parallel") for t in branches)
-    return _composed(Branches("parallel", children, merge))
-
-
-def _composed(body: Any) -> GradientTransformation:
-    return GradientTransformation(Init(None, body), Update(None, body))
+    return from_body(Branches("parallel", children, merge))
 
 
 @transformation
@@ -140,8 +135,7 @@ def stateless(f: Callable) -> GradientTransformation:
     def update(updates, state, params=None):
         return f(updates, params), state
 
-    body = Foreign((init, update), name="stateless")
-    return GradientTransformation(Init(None, body), Update(None, body))
+    return from_body(Foreign((init, update), name="stateless"))
 
 
 @transformation

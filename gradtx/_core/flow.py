@@ -10,12 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import leaves
+from .apply import apply_updates
 from .arguments import is_function
-
-
-def as_array(leaf: Any) -> Any:
-    """A Python number as an array; arrays as they are."""
-    return leaf if hasattr(leaf, "dtype") else jnp.asarray(leaf, jnp.result_type(leaf))
+from .leaves import as_array
+from .reduce import Split
 
 
 class Flow:
@@ -32,6 +30,8 @@ class Flow:
         trainable: For each leaf whether it is an array of numbers to be updated. Everything
             else (None, integers, float0, keys, functions) passes through untouched.
         dtypes: For each leaf the dtype in which its gradient came.
+        splits: For each leaf the mesh axes that its axes are split over inside a
+            `jax.shard_map`, or None: see `reduce.Split`.
         casting: Whether the stage now running is the last of the outermost transformation, so
             that its updates must have those dtypes again.
     """
@@ -57,6 +57,7 @@ class Flow:
         self.dtypes = [
             g.dtype if on else None for g, on in zip(self.leaves, self.trainable, strict=True)
         ]
+        self.splits: list[Split | None] = [None] * len(self.leaves)
         self.casting = False
 
     @functools.cached_property
@@ -85,12 +86,20 @@ class Flow:
             reference_name="the updates",
         )
 
-    def branch(self) -> "Flow":
-        """A flow of the same updates that goes its own way."""
+    def branch(self, **changed: Any) -> "Flow":
+        """A flow of the same updates that goes its own way, with other attributes if given."""
         other = object.__new__(Flow)
         other.__dict__.update(self.__dict__)
         other.leaves, other.casting = list(self.leaves), False
+        if "params" in changed:
+            other.__dict__.pop("param_arrays", None)
+            changed["params_tree"] = self.treedef.unflatten(changed["params"])
+        other.__dict__.update(changed)
         return other
+
+    def applied(self) -> Any:
+        """The parameters with the updates added."""
+        return apply_updates(self.params_tree, self.as_given())
 
     def as_given(self) -> Any:
         """The updates as a tree, in the dtypes in which the gradients came."""
@@ -101,10 +110,32 @@ class Flow:
             ]
         )
 
+    def needed_tree(self, owner: str, name: str) -> list:
+        """An extra argument like the params that a rule cannot do without, over the leaves."""
+        column = leaves.align(
+            self.treedef,
+            self._needed(owner, name),
+            owner=owner,
+            what=f"the extra argument `{name}`",
+            reference=self.tree,
+            reference_name="the updates",
+        )
+        for index, (g, x) in enumerate(zip(self.leaves, column, strict=True)):
+            if self.trainable[index] and np.shape(x) != g.shape:
+                raise ValueError(
+                    f"{owner}: `{name}` at {leaves.path_names(self.tree)[index]} must have the "
+                    f"shape of the gradient, {leaves.describe_leaf(g)}, but is "
+                    f"{leaves.describe_leaf(x)}."
+                )
+        return [as_array(x) if on else x for x, on in zip(column, self.trainable, strict=True)]
+
     def needed_extra(self, owner: str, name: str) -> jax.Array:
         """An extra argument that a rule cannot do without, as an array."""
+        return jnp.asarray(self._needed(owner, name))
+
+    def _needed(self, owner: str, name: str) -> Any:
         if name in self.extra:
-            return jnp.asarray(self.extra[name])
+            return self.extra[name]
         close = difflib.get_close_matches(name, self.extra, n=1, cutoff=0.4)
         hint = f" `{close[0]}` was given: is that it?" if close else ""
         raise TypeError(

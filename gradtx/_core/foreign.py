@@ -10,7 +10,8 @@ import numpy as np
 
 from . import leaves
 from .body import Body
-from .flow import Flow, as_array
+from .flow import Flow
+from .leaves import as_array
 
 
 @dataclasses.dataclass(eq=False)
@@ -25,8 +26,8 @@ class Foreign(Body):
         """(updates, state, params, extra) -> what the pair's update returns."""
         return _caller(self.pair[1])
 
-    def init(self, params: Any) -> Any:
-        return self.pair[0](params)
+    def init(self, flow: Flow) -> Any:
+        return self.pair[0](flow.tree)
 
     def update(self, flow: Flow, state: Any) -> Any:
         updates, state = self.call(flow.as_given(), state, flow.params_tree, flow.extra)

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from .array import LeafRun, init_states
+from .reduce import Split, axes_of, over_shards
 from .rule import Rule
 from .segment import Segment
 
@@ -111,37 +112,39 @@ class Program:
             return {}, state
         return self.segment.parts[i].rule.conclude(_Totals(**totals), state, h)
 
-    def leaf(self, active: tuple[bool, ...], out_dtype: str | None) -> Callable:
+    def leaf(
+        self, active: tuple[bool, ...], out_dtype: str | None, split: Split | None
+    ) -> Callable:
         """The function of one array.
 
-        Its arguments are (numbers, keys, leaf id, update, parameter, states), its results
+        Its arguments are (numbers, keys, leaf id, update, parameter, states, trees), its results
         (update, states, measures).
 
         Args:
             active: For each part whether it applies to the array.
             out_dtype: Dtype of the update, or None for that of the arithmetic.
+            split: The mesh axes that the axes of the array are split over in a `shard_map`.
         """
-        key = (active, out_dtype)
+        key = (active, out_dtype, split)
         if key not in self._leaves:
 
-            def function(numbers, keys, leaf_id, g, p, states):
-                run = LeafRun(
-                    self.segment, self.layout, active, numbers, keys, leaf_id, g, p, states
-                )
+            def function(*arguments):
+                run = LeafRun(self.segment, self.layout, active, split, arguments)
                 return run.result(out_dtype)
 
             self._leaves[key] = jax.jit(self._named(function, "leaf"))
         return self._leaves[key]
 
-    def init(self, active: tuple[bool, ...]) -> Callable:
+    def init(self, active: tuple[bool, ...], split: Split | None) -> Callable:
         """The function (numbers, parameter) -> the states of one array."""
-        if active not in self._inits:
+        key = (active, split)
+        if key not in self._inits:
 
             def function(numbers, p):
-                return init_states(self.segment, active, numbers, p)
+                return init_states(self.segment, active, split, numbers, p)
 
-            self._inits[active] = jax.jit(self._named(function, "init"))
-        return self._inits[active]
+            self._inits[key] = jax.jit(self._named(function, "init"))
+        return self._inits[key]
 
 
 def _number(x, dtype):
@@ -166,9 +169,25 @@ def _total(parts, maxima):
     return totals
 
 
-def total(measures: list[dict], rule: Rule, dtype) -> dict[str, Any]:
-    """The measures of all arrays combined."""
-    if not measures:
+def total(measured: list[tuple[Split | None, dict]], rule: Rule, dtype) -> dict[str, Any]:
+    """The measures of all arrays combined.
+
+    Args:
+        measured: For each array over which mesh axes it is split, and its measures.
+        rule: Whose measures they are.
+        dtype: Dtype of the result.
+    """
+    if not measured:
         return {}
-    parts = {name: [m[name].astype(dtype) for m in measures] for name in measures[0]}
+    groups: dict[tuple[str, ...], list[dict]] = {}
+    for split, measures in measured:
+        groups.setdefault(axes_of(split), []).append(measures)
+    partial = []
+    for axes, measures in groups.items():
+        parts = {name: [m[name].astype(dtype) for m in measures] for name in measures[0]}
+        sums = _total(parts, dict.fromkeys(rule.maxima))
+        partial.append({n: over_shards(x, axes, n in rule.maxima) for n, x in sums.items()})
+    if len(partial) == 1:
+        return partial[0]
+    parts = {name: [sums[name] for sums in partial] for name in partial[0]}
     return _total(parts, dict.fromkeys(rule.maxima))

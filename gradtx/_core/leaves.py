@@ -1,6 +1,7 @@
 """Trees as aligned lists of leaves, and the messages when they do not line up."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.core
@@ -28,6 +29,11 @@ def is_inexact(leaf) -> bool:
     if dtype is None:
         return isinstance(leaf, (float, complex))
     return hasattr(leaf, "shape") and _inexact_dtype(dtype)
+
+
+def as_array(leaf: Any) -> Any:
+    """A Python number as an array; arrays as they are."""
+    return leaf if hasattr(leaf, "dtype") else jnp.asarray(leaf, jnp.result_type(leaf))
 
 
 def is_traced(x) -> bool:

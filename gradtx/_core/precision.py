@@ -3,9 +3,10 @@
 import dataclasses
 from typing import Any
 
-from . import body as bodies
 from .arguments import check_dtype
-from .transformation import GradientTransformation, Init, Update, as_transformation, transformation
+from .body import Body, Lifted
+from .transformation import GradientTransformation, as_transformation, from_body, transformation
+from .wrap import Around, map_rules
 
 
 @transformation
@@ -36,20 +37,19 @@ def with_state_dtype(inner: Any, **dtypes: Any) -> GradientTransformation:
     child = as_transformation(inner, "with_state_dtype")
     body = child.update.body
     there: set[str] = set()
-    bodies.map_rules(body, lambda rule: there.update(rule.rule.per_param_fields) or rule)
+    map_rules(body, lambda rule: there.update(rule.rule.per_param_fields) or rule)
     for name in dtypes:
         if name not in there:
             raise ValueError(
                 f"with_state_dtype: no rule has a per-parameter field `{name}`; there are "
                 f"{sorted(there)}."
             )
-    stored = bodies.Around("with_state_dtype", child, _with_dtypes(body, dtypes))
-    return GradientTransformation(Init(None, stored), Update(None, stored))
+    return from_body(Around("with_state_dtype", child, _with_dtypes(body, dtypes)))
 
 
-def _with_dtypes(body: bodies.Body, dtypes: dict[str, Any]) -> bodies.Body:
-    def change(rule: bodies.Lifted) -> bodies.Lifted:
+def _with_dtypes(body: Body, dtypes: dict[str, Any]) -> Body:
+    def change(rule: Lifted) -> Lifted:
         own = {k: v for k, v in dtypes.items() if k in rule.rule.per_param_fields}
         return dataclasses.replace(rule, dtypes=rule.dtypes | own)
 
-    return bodies.map_rules(body, change)
+    return map_rules(body, change)

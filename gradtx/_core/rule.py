@@ -32,13 +32,17 @@ class Rule:
         accumulate: (g, state, p, h) -> state. Runs before `measure` and `update`, which then see
             the new state as it is stored, rounded to the stored dtype.
         measure: (g, state, p, h) -> {name: real scalar}. Numbers that are combined over all
-            arrays, by sum or, for the names in `maxima`, by maximum.
+            arrays, by sum or, for the names in `maxima`, by maximum; inside `jax.shard_map` over
+            all shards of an array, too. So they must themselves be such sums or maxima over
+            entries, by `jnp.sum` and `jnp.max`.
         conclude: (totals, state, h) -> ({name: scalar}, state). Runs once per step on the
             combined measures, which `totals` has by their names. They are 0 for a tree without
             arrays.
         maxima: Names of measures that are combined by maximum.
         params: Whether `update`, `accumulate` or `measure` read the parameter p.
         extras: Names of the extra arguments of `update` that `shared` reads.
+        trees: Names of the extra arguments that are trees like the params. Every function that
+            sees an array has the one of its leaf as `h.<name>`, in the dtype of the arithmetic.
         random: Whether `update` uses `h.key`. `shared` must return a "key"; every array gets
             its own, folded from the path of its leaf, the same on one device and on many.
     """
@@ -53,10 +57,16 @@ class Rule:
     maxima: tuple[str, ...] = ()
     params: bool = False
     extras: tuple[str, ...] = ()
+    trees: tuple[str, ...] = ()
     random: bool = False
 
     def __post_init__(self) -> None:
         fields = fields_of(self.state)  # raises if a field does not say what it holds
+        for name, field in fields.items():
+            if field.kind == "inner":
+                raise TypeError(
+                    f"Rule: a rule wraps nothing, but its state has an InnerState, `{name}`."
+                )
         if self.shared is None and "count" in fields:
             object.__setattr__(self, "shared", _count_step)
         if (self.measure is None) != (self.conclude is None):

@@ -55,9 +55,8 @@ class FusedStage:
     def _names(rule):
         return [n for key, v in rule.numbers.items() for n in expand(key, _placeholder(v))]
 
-    def init(self, params: Any) -> list:
-        """The states of the rules for these parameters."""
-        flow = Flow("init", params, None, {})
+    def init(self, flow: Flow) -> list:
+        """The states of the rules for the parameters that the flow carries."""
         all_leaves = flow.trainable
         masks = [
             all_leaves if rule.where is None else flow.mask(rule.name, rule.where)
@@ -94,7 +93,7 @@ class FusedStage:
     def _init_leaf(self, p, active, numbers, flow, index):
         if not any(rule.part.rule.per_param_fields for rule in self.rules):
             return tuple(() if on else None for on in active)
-        function = self._init_program.init(active)
+        function = self._init_program.init(active, flow.splits[index])
         try:
             if leaves.is_abstract(p):
                 return jax.eval_shape(function, numbers, p)
@@ -135,6 +134,10 @@ class _StageRun:
     def __init__(self, stage: FusedStage, flow: Flow, states: list):
         self.stage, self.flow = stage, flow
         self.extras = [self._needed(rule) for rule in stage.rules]
+        self.trees = [
+            {name: flow.needed_tree(rule.name, name) for name in rule.rule.trees}
+            for rule in stage.rules
+        ]
         self.masks = [
             None if rule.where is None else flow.mask(rule.name, rule.where) for rule in stage.rules
         ]
@@ -173,21 +176,22 @@ class _StageRun:
         numbers, keys = self._numbers(program, used)
         segment, flow = program.segment, self.flow
         last = segment.measures is None
-        measured: list[dict] = []
+        measured: list[tuple] = []
         functions: dict = {}
         all_active = (True,) * len(used)
         masked = any(self.masks[i] is not None for i in used)
         stateful = [self.rows[i] for i in used]
+        trees = {k: self.trees[i] for k, i in enumerate(used) if self.trees[i]}
         params = flow.param_arrays if segment.reads_params else [None] * len(flow.leaves)
         for index, g in enumerate(flow.leaves):
             if not flow.trainable[index]:
                 continue
             active = self._active(used, index) if masked else all_active
             dtype = flow.out_dtype(index) if last else None
-            key = (active, dtype)
+            key = (active, dtype, flow.splits[index])
             function = functions.get(key)
             if function is None:
-                function = functions[key] = program.leaf(active, dtype)
+                function = functions[key] = program.leaf(*key)
             states = tuple([None if rows is None else rows[index] for rows in stateful])
             try:
                 u, states, measures = function(
@@ -197,6 +201,7 @@ class _StageRun:
                     g,
                     params[index],
                     states,
+                    {k: {n: t[index] for n, t in named.items()} for k, named in trees.items()},
                 )
             except Exception as error:
                 self._explain(error, program, used, index)
@@ -207,7 +212,7 @@ class _StageRun:
                 if rows is not None:
                     rows[index] = state
             if measures:
-                measured.append(measures)
+                measured.append((flow.splits[index], measures))
         if segment.measures is not None:
             rule = segment.parts[segment.measures].rule
             self.totals = total(measured, rule, _number_dtype())

@@ -21,7 +21,8 @@ class Field(NamedTuple):
         kind: "count", "scalar", "key": one for the whole tree. "param": a tree like the params,
             each array shaped like its parameter. "stack": the same behind one more leading axis.
             "reduced": a tree like the params whose arrays (or small trees of arrays) have other
-            shapes, each axis of which is an axis of the parameter or of length 1.
+            shapes, each axis of which is an axis of the parameter or of length 1. "inner": the
+            state of a transformation inside a wrapper, or a tuple or dict of such.
         real: Whether the field is real also for complex parameters.
     """
 
@@ -41,6 +42,7 @@ PerParam = Annotated[Any, Field("param")]
 PerParamReal = Annotated[Any, Field("param", real=True)]
 PerParamStack = Annotated[Any, Field("stack")]
 PerParamReduced = Annotated[Any, Field("reduced", real=True)]
+InnerState = Annotated[Any, Field("inner")]
 
 
 class EmptyState(NamedTuple):
@@ -65,7 +67,7 @@ def fields_of(state_type: type) -> dict[str, Field]:
         if not marks:
             raise TypeError(
                 f"{state_type.__name__}.{name} must be annotated with what it holds: Count, "
-                "Scalar, Key, PerParam, PerParamReal, PerParamStack or PerParamReduced."
+                "Scalar, Key, PerParam, PerParamReal, PerParamStack, PerParamReduced or InnerState."
             )
         fields[name] = marks[0]
     return fields

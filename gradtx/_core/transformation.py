@@ -25,7 +25,7 @@ class Init:
     body: bodies.Body
 
     def __call__(self, params):
-        return bodies.start(self.body, params)
+        return bodies.start(self.body, Flow("init", params, None, {}))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -35,9 +35,13 @@ class Update:
     description: Description | None
     body: bodies.Body
 
+    @property
+    def label(self) -> str:
+        """The constructor's name, for messages."""
+        return self.description.name if self.description else self.body.name
+
     def __call__(self, updates, state, params=None, **extra):
-        name = self.description.name if self.description else self.body.name
-        flow = Flow(name, updates, params, extra)
+        flow = Flow(self.label, updates, params, extra)
         state = bodies.run(self.body, flow, state, outermost=True)
         return flow.as_given(), state
 
@@ -84,8 +88,11 @@ class GradientTransformation(_Pair):
         Returns:
             The new parameters, in their dtypes, and the new state.
         """
-        updates, state = self.update(grads, state, params, **extra)
-        return apply_updates(params, updates), state
+        body = getattr(self.update, "body", None)
+        if body is None:  # a pair of functions of the user's own
+            updates, state = self.update(grads, state, params, **extra)
+            return apply_updates(params, updates), state
+        return bodies.step(body, Flow(self.update.label, grads, params, extra), state)
 
     def to_config(self) -> Any:
         """The transformation as JSON types, for `gradtx.from_config`."""
@@ -156,6 +163,11 @@ def _with_description(description: Description, made: Any) -> GradientTransforma
     return GradientTransformation(Init(description, body), Update(description, body))
 
 
+def from_body(body: bodies.Body) -> GradientTransformation:
+    """The transformation that a body is, still without a description."""
+    return GradientTransformation(Init(None, body), Update(None, body))
+
+
 def as_transformation(pair: Any, owner: str) -> GradientTransformation:
     """A pair of functions from anywhere as a transformation whose update has a body."""
     if isinstance(getattr(pair, "update", None), Update):
@@ -219,8 +231,9 @@ def lift(
         if schedule_of(value) is not None and "count" not in rule.fields:
             raise TypeError(f"lift: the schedule `{key}` needs a field `count` in the state.")
     _check_names(rule, dtypes or {}, start or {}, static or {})
-    body = bodies.Lifted(name, rule, numbers, static or {}, dtypes or {}, where, start or {})
-    return GradientTransformation(Init(None, body), Update(None, body))
+    return from_body(
+        bodies.Lifted(name, rule, numbers, static or {}, dtypes or {}, where, start or {})
+    )
 
 
 def _check_names(rule: Rule, dtypes: dict, start: dict, static: dict) -> None:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from .._core.numerics import abs2, average, divide, real_dtype_of, root, safe_increment
+from .._core.reduce import array_mean, array_shape
 from .._core.rule import Rule
 from .._core.transformation import GradientTransformation, lift, transformation
 from ..typing import Count, NonNegative, NonNegativeInt, PerParamReduced, Real
@@ -29,7 +30,7 @@ def _rows_and_columns(shape: tuple[int, ...], h) -> tuple[int, int] | None:
 
 
 def _empty_moments(p, h):
-    axes = _rows_and_columns(p.shape, h)
+    axes = _rows_and_columns(array_shape(p), h)
     # Sums of zeros have the sharding that the means of later steps will have.
     zeros = jnp.zeros_like(p, dtype=real_dtype_of(p.dtype))
     if axes is None:
@@ -53,17 +54,17 @@ def _next_decay(state, h, extra):
 
 def _divide_by_factored_rms(g, state, p, h):
     square = abs2(g) + h.epsilon
-    axes = _rows_and_columns(g.shape, h)
+    axes = _rows_and_columns(array_shape(g), h)
     if axes is None:
         v = average(state.v, square, h.decay, h.one_minus_decay)
         return divide(g, root(v)), state._replace(v=v)
     rows, columns = axes
     v_row, v_col = (
-        average(old, jnp.mean(square, axis=axis, keepdims=True), h.decay, h.one_minus_decay)
+        average(old, array_mean(square, axis=axis, keepdims=True), h.decay, h.one_minus_decay)
         for old, axis in ((state.v_row, columns), (state.v_col, rows))
     )
     # A quotient of roots: at epsilon = 1e-30 the derivative of that of the means is no float32.
-    row_factor = divide(root(jnp.mean(v_row, axis=rows, keepdims=True)), root(v_row))
+    row_factor = divide(root(array_mean(v_row, axis=rows, keepdims=True)), root(v_row))
     return divide(g, root(v_col)) * row_factor, state._replace(v_row=v_row, v_col=v_col)
 
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from .._core.numerics import abs2, average, divide, real_dtype_of, root
+from .._core.reduce import array_max
 from .._core.rule import Rule, as_decay
 from .._core.transformation import GradientTransformation, lift, transformation
 from ..typing import Decay, Fraction, NonNegative, PerParam, PerParamReduced
@@ -25,7 +26,7 @@ def _other_axes(ndim: int) -> list[tuple[int, ...]]:
 
 
 def _largest(v: jax.Array) -> tuple[jax.Array, ...]:
-    return tuple(jnp.max(v, axis=axes, keepdims=True) for axes in _other_axes(v.ndim))
+    return tuple(array_max(v, axis=axes, keepdims=True) for axes in _other_axes(v.ndim))
 
 
 def _empty_covers(p, h):

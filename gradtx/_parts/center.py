@@ -1,7 +1,6 @@
 """Centring: take the mean out of the gradient of each unit."""
 
-import jax.numpy as jnp
-
+from .._core.reduce import array_mean
 from .._core.rule import Rule
 from .._core.transformation import GradientTransformation, lift, transformation
 
@@ -32,7 +31,7 @@ def centralize() -> GradientTransformation:
 def _subtract_mean(g, state, p, h):
     if g.ndim < 2:
         return g, state
-    return g - jnp.mean(g, axis=tuple(range(1, g.ndim)), keepdims=True), state
+    return g - array_mean(g, axis=tuple(range(1, g.ndim)), keepdims=True), state
 
 
 _CENTRALIZE = Rule(_subtract_mean)

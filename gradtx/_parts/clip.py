@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 
 from .._core.numerics import abs2, magnitude, root
+from .._core.reduce import array_shape, array_sum
 from .._core.rule import Rule
 from .._core.transformation import GradientTransformation, lift, transformation
 from ..typing import NonNegative, Threshold
@@ -177,11 +178,11 @@ def adaptive_grad_clip(
 
 
 def _unit_norm(x, axis):
-    return root(jnp.sum(abs2(x), axis=_unit_axes(x) if axis is None else axis, keepdims=True))
+    return root(array_sum(abs2(x), axis=_unit_axes(x) if axis is None else axis, keepdims=True))
 
 
 def _unit_axes(x):
-    if sum(n != 1 for n in x.shape) <= 1:
+    if sum(n != 1 for n in array_shape(x)) <= 1:
         return None
     if x.ndim <= 3:
         return 0

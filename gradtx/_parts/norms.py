@@ -4,11 +4,12 @@ import jax
 import jax.numpy as jnp
 
 from .._core.numerics import abs2, root
+from .._core.reduce import array_mean, array_sum
 
 
 def square_norm(x: jax.Array) -> jax.Array:
     """The sum of |x|^2."""
-    return jnp.sum(abs2(x))
+    return array_sum(abs2(x))
 
 
 def norm(x: jax.Array) -> jax.Array:
@@ -18,7 +19,7 @@ def norm(x: jax.Array) -> jax.Array:
 
 def root_mean_square(x: jax.Array) -> jax.Array:
     """The root of the mean of |x|^2; 0 for an array without entries."""
-    return root(square_norm(x) / max(x.size, 1))
+    return root(array_mean(abs2(x)))
 
 
 def shrinking(size: jax.Array, limit: jax.Array) -> jax.Array:
