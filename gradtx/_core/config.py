@@ -101,6 +101,8 @@ def _encode(value: Any, where: str) -> Any:
         return {"dtype": jnp.dtype(value).name}
     if isinstance(value, (np.ndarray, np.generic, jax.Array)):
         return _encode_array(value, where)
+    if isinstance(value, jax.sharding.PartitionSpec):
+        return {"spec": [_encode(entry, where) for entry in value]}
     if callable(value) and is_registered(value):
         return {"function": registered_name(value)}
     if callable(value):
@@ -175,5 +177,6 @@ _DECODERS: dict[str, Callable[[dict], Any]] = {
     "key": lambda c: jax.random.wrap_key_data(
         jnp.asarray(c["key"], jnp.uint32), impl=c["implementation"]
     ),
+    "spec": lambda c: jax.sharding.PartitionSpec(*_decode(c["spec"])),
     "function": lambda c: lookup(c["function"]),
 }

@@ -151,6 +151,8 @@ def value_key(value) -> Any:
         return (type(value), value.name)
     if isinstance(value, np.dtype) or (isinstance(value, type) and is_dtype(value)):
         return ("dtype", jnp.dtype(value).name)
+    if isinstance(value, jax.sharding.PartitionSpec):
+        return ("spec", value)
     description = getattr(value, "description", None)
     if isinstance(description, Description):
         return ("described", description.key)

@@ -115,7 +115,7 @@ def array_mean(
     axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
     shape = array_shape(x)
     count = math.prod(shape[a] for a in axes)
-    return array_sum(x, axis, keepdims) / max(count, 1)
+    return array_sum(x, axis, keepdims) / float(max(count, 1))  # an int may be too large for int32
 
 
 def array_shape(x: jax.Array) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from .._core.numerics import abs2, average, divide, real_dtype_of, root, safe_increment
-from .._core.reduce import array_mean, array_shape
+from .._core.reduce import array_mean, array_shape, array_sum
 from .._core.rule import Rule
 from .._core.transformation import GradientTransformation, lift, transformation
 from ..typing import Count, NonNegative, NonNegativeInt, PerParamReduced, Real
@@ -36,7 +36,7 @@ def _empty_moments(p, h):
     if axes is None:
         return {"v_row": None, "v_col": None, "v": zeros}
     rows, columns = axes
-    v_row, v_col = (jnp.sum(zeros, axis=axis, keepdims=True) for axis in (columns, rows))
+    v_row, v_col = (array_sum(zeros, axis=axis, keepdims=True) for axis in (columns, rows))
     return {"v_row": v_row, "v_col": v_col, "v": None}
 
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from .._core.numerics import abs2, average, divide, real_dtype_of, root
-from .._core.reduce import array_max
+from .._core.reduce import array_max, array_sum
 from .._core.rule import Rule, as_decay
 from .._core.transformation import GradientTransformation, lift, transformation
 from ..typing import Decay, Fraction, NonNegative, PerParam, PerParamReduced
@@ -32,7 +32,7 @@ def _largest(v: jax.Array) -> tuple[jax.Array, ...]:
 def _empty_covers(p, h):
     # Sums of zeros have the sharding that the maxima of later steps will have.
     zeros = jnp.zeros_like(p, dtype=real_dtype_of(p.dtype))
-    return {"mu": tuple(jnp.sum(zeros, axis=i, keepdims=True) for i in _other_axes(p.ndim))}
+    return {"mu": tuple(array_sum(zeros, axis=i, keepdims=True) for i in _other_axes(p.ndim))}
 
 
 def _sm3_direction(g, state, p, h):

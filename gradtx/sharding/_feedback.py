@@ -1,0 +1,42 @@
+"""Error feedback: what an exchange could not send goes along with the next gradient."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from ..typing import PerParam
+
+
+class ErrorFeedbackState(NamedTuple):
+    """What was not sent yet, each replica's own."""
+
+    residual: PerParam
+
+
+def with_feedback(exchange: Callable, g: jax.Array, residual: jax.Array) -> tuple:
+    """What the replicas apply, and what this one keeps back.
+
+    An entry that comes out of the coding as no finite number has not been sent: it keeps the
+    residual that it had, so that one bad gradient does not stay in the state.
+
+    Args:
+        exchange: real array -> (the array that all replicas agree on, what it lacks of this
+            replica's), such that the mean of the lacking is what it lacks of the mean.
+        g: Gradient, real or complex.
+        residual: What was kept back before.
+    """
+    whole, kept = _as_real(g + residual), _as_real(residual)
+    u, rest = exchange(whole)
+    rest = jnp.where(jnp.isfinite(rest), rest, kept)
+    return _as_given(u, g), _as_given(rest, g)
+
+
+def _as_real(x: jax.Array) -> jax.Array:
+    return jnp.stack([lax.real(x), lax.imag(x)], axis=-1) if jnp.iscomplexobj(x) else x
+
+
+def _as_given(x: jax.Array, g: jax.Array) -> jax.Array:
+    return lax.complex(x[..., 0], x[..., 1]) if jnp.iscomplexobj(g) else x

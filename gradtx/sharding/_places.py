@@ -1,0 +1,169 @@
+"""Moving the leaves of a tree to where the state is held, and back, in each mode of JAX."""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import jax
+from jax import lax
+from jax.sharding import AxisType, PartitionSpec
+
+from .._core import leaves
+from .._core.flow import Flow
+from ._layout import state_layout
+from ._specs import axes_by_dimension, axis_names, check_spec, spec_from, specs_over, spread_spec
+
+if TYPE_CHECKING:
+    from ._sharded import Sharded
+
+
+class Places:
+    """Where the leaves of one call lie, and how they get to where the state is held.
+
+    Attributes:
+        splits: For each leaf the mesh axes of a `shard_map` that its axes are split over.
+    """
+
+    def __init__(self, body: "Sharded", flow: Flow, arrays: list):
+        self.mesh = jax.sharding.get_abstract_mesh()
+        if self.mesh.empty:
+            raise ValueError(
+                "sharded needs a mesh: call inside `with jax.set_mesh(mesh):` or `jax.shard_map`."
+            )
+        if body.spread:
+            axis_names("sharded", body.spread, self.mesh)
+        self.body, self.flow, self.arrays = body, flow, arrays
+        kinds = dict(zip(self.mesh.axis_names, self.mesh.axis_types, strict=True))
+        self.manual = {name for name, kind in kinds.items() if kind is AxisType.Manual}
+        self.automatic = {name for name, kind in kinds.items() if kind is AxisType.Auto}
+        self.specs = self._param_specs()
+        self.shapes = [self._whole_shape(i) for i in range(len(arrays))]
+        self._check_types()
+        self.held = [
+            spread_spec(spec, shape, body.spread, self.mesh)
+            for spec, shape in zip(self.specs, self.shapes, strict=True)
+        ]
+        self.splits = [
+            self._split(spec, len(shape)) if self.manual else None
+            for spec, shape in zip(self.held, self.shapes, strict=True)
+        ]
+
+    def hold(self, arrays: list) -> list:
+        """Arrays that lie where the parameters do, where the state is held."""
+        with jax.named_scope("spread"):
+            return self._each(arrays, self.specs, self.held)
+
+    def release(self, arrays: list) -> list:
+        """Arrays that lie where the state is held, where the parameters are."""
+        with jax.named_scope("gather"):
+            return self._each(arrays, self.held, self.specs)
+
+    def hold_state(self, state: Any) -> Any:
+        """The state with each array where it is meant to be held."""
+        if self.manual and not self.automatic:
+            return state  # made of shards
+        arrays, treedef = jax.tree.flatten(state)
+        return treedef.unflatten(
+            [self._constrained(x, spec) for x, spec in zip(arrays, self._state(), strict=True)]
+        )
+
+    def _state(self) -> list[PartitionSpec]:
+        dtypes = [x.dtype if on else None for x, on in self._leaves()]
+        known, key = self.body.state_specs, (*self.shapes, *dtypes, *self.held, self.mesh)
+        if key not in known:
+            params = self.flow.treedef.unflatten(
+                [
+                    jax.ShapeDtypeStruct(shape, x.dtype) if on else x
+                    for shape, (x, on) in zip(self.shapes, self._leaves(), strict=True)
+                ]
+            )
+            specs = self.flow.treedef.unflatten(self.held)
+            layout = state_layout(self.body.inner, params, specs, self.mesh)
+            known[key] = [leaf.sharding.spec for leaf in jax.tree.leaves(layout)]
+        return known[key]
+
+    def _leaves(self) -> list[tuple[Any, bool]]:
+        return list(zip(self.arrays, self.flow.trainable, strict=True))
+
+    def _param_specs(self) -> list[PartitionSpec]:
+        if self.body.specs is not None:
+            return specs_over("sharded", self.body.specs, self.flow.treedef.unflatten(self.arrays))
+        if silent := sorted(self.manual | self.automatic):
+            raise ValueError(
+                f"sharded: along the mesh axes {silent}, which are not explicit, arrays do not "
+                "say where they lie: give `specs`, the PartitionSpecs of the parameters."
+            )
+        return [_spec_in_type(x) if on else PartitionSpec() for x, on in self._leaves()]
+
+    def _check_types(self) -> None:
+        """Raise if an array's type says that it lies elsewhere than its spec."""
+        for index, (x, on) in enumerate(self._leaves()):
+            spec = self.specs[index]
+            if on and self._without(spec, self.manual | self.automatic) != _spec_in_type(x):
+                raise ValueError(
+                    f"sharded: `specs` says {spec} of {leaves.path_names(self.flow.tree)[index]}, "
+                    f"but it lies at {_spec_in_type(x)}."
+                )
+
+    def _whole_shape(self, index: int) -> tuple[int, ...]:
+        """The shape of a leaf, also where the code sees but a shard of it."""
+        if not self.flow.trainable[index]:
+            return ()
+        local, spec = self.arrays[index].shape, self.specs[index]
+        split = self._split(spec, len(local))
+        shape = tuple(n * self.mesh_size(names) for n, names in zip(local, split, strict=False))
+        path = leaves.path_names(self.flow.tree)[index]
+        check_spec("sharded", path, spec, local if len(split) > len(local) else shape, self.mesh)
+        return shape
+
+    def mesh_size(self, names: tuple[str, ...]) -> int:
+        """How many devices there are along these axes of the mesh."""
+        return math.prod(self.mesh.shape[name] for name in names)
+
+    def _split(self, spec: PartitionSpec, ndim: int) -> tuple[tuple[str, ...], ...]:
+        return tuple(
+            tuple(name for name in names if name in self.manual)
+            for names in axes_by_dimension(spec, ndim)
+        )
+
+    @staticmethod
+    def _without(spec: PartitionSpec, names: set[str]) -> PartitionSpec:
+        return spec_from(
+            tuple(
+                tuple(name for name in entry if name not in names)
+                for entry in axes_by_dimension(spec, len(spec))
+            )
+        )
+
+    def _each(self, arrays: list, source: list, target: list) -> list:
+        return [
+            self._moved(x, source[i], target[i]) if on and x is not None else x
+            for i, (x, on) in enumerate(zip(arrays, self.flow.trainable, strict=True))
+        ]
+
+    def _moved(self, x: Any, source: PartitionSpec, target: PartitionSpec) -> jax.Array:
+        before, after = self._split(source, x.ndim), self._split(target, x.ndim)
+        for axis, (old, new) in enumerate(zip(before, after, strict=True)):
+            # The axes of a spread come last: its parts lie next to each other.
+            if len(new) > len(old):
+                names = new[len(old) :]
+                length = x.shape[axis] // self.mesh_size(names)
+                start = lax.axis_index(names) * length
+                x = lax.dynamic_slice_in_dim(x, start, length, axis)
+            elif len(new) < len(old):
+                x = lax.all_gather(x, old[len(new) :], axis=axis, tiled=True, to="invarying")
+        return self._constrained(x, target)
+
+    def _constrained(self, x: jax.Array, spec: PartitionSpec) -> jax.Array:
+        """x where it is to lie along the axes that are not those of a `shard_map`."""
+        if self.automatic:
+            explicit = set(self.mesh.axis_names) - self.automatic - self.manual
+            return lax.with_sharding_constraint(x, self._without(spec, self.manual | explicit))
+        if len(self.manual) < len(self.mesh.axis_names):
+            return jax.sharding.reshard(x, self._without(spec, self.manual))
+        return x
+
+
+def _spec_in_type(x: Any) -> PartitionSpec:
+    """The explicit part of where an array lies."""
+    spec = jax.typeof(x).sharding.spec
+    return spec_from(axes_by_dimension(spec, len(spec)))
