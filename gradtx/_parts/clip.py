@@ -53,7 +53,7 @@ def clip_by_global_norm(max_norm: Threshold) -> GradientTransformation:
         u = g * min(1, max_norm / n)
 
     Shapes: any. The norm is one number for the whole tree, taken in float32 or wider. Inside
-        `jax.shard_map` it is that of the shard.
+        `jax.shard_map` it is that of the shard, unless in `gradtx.sharding.sharded`.
     Units: `max_norm` is in units of the gradient.
 
     Args:

@@ -172,8 +172,8 @@ def spread(
         >>> from jax.sharding import AbstractMesh, PartitionSpec as P
         >>> mesh = AbstractMesh((2, 4), ("data", "model"))
         >>> w = jax.ShapeDtypeStruct((8, 16), "float32")
-        >>> gx.sharding.spread({"w": w}, "data", {"w": P(None, "model")}, mesh)
-        {'w': PartitionSpec('data', 'model')}
+        >>> print(gx.sharding.spread({"w": w}, "data", {"w": P(None, "model")}, mesh)["w"])
+        P('data', 'model')
     """
     mesh = mesh_of("spread", mesh)
     names = axis_names("spread", over, mesh)
