@@ -41,8 +41,13 @@ class Plan:
 
     @property
     def sent(self) -> float:
-        """Bytes that each device sends in a step, in rings."""
-        return sent_bytes(self.exchange) + sent_bytes(self.update)
+        """Bytes that each device sends in every step, in rings."""
+        return sent_bytes(c for c in (*self.exchange, *self.update) if c.where != "branch")
+
+    @property
+    def sent_at_times(self) -> float:
+        """Bytes that it sends besides in the steps that take all branches, such as a meeting."""
+        return sent_bytes(c for c in (*self.exchange, *self.update) if c.where == "branch")
 
     def __str__(self) -> str:
         shape = " x ".join(f"{name} {size}" for name, size in self.mesh.items())
@@ -56,6 +61,10 @@ class Plan:
             + f" ({kinds})" * bool(kinds),
             f"  sent by each      {_bytes(self.sent)} per step",
         ]
+        if self.sent_at_times:
+            rows.append(
+                f"                    {_bytes(self.sent_at_times)} more where a branch is taken"
+            )
         for group in (self.exchange, self.update):
             for c in group:
                 when = "" if c.where == "always" else f", in a {c.where}"
@@ -72,6 +81,7 @@ def plan(
     specs: Any = None,
     mesh: Mesh | AbstractMesh | None = None,
     batch: str | tuple[str, ...] = (),
+    replicas: str | tuple[str, ...] = (),
     **extra: Any,
 ) -> Plan:
     """What a training step holds on each device and sends between them, before any array exists.
@@ -93,6 +103,8 @@ def plan(
             them off the parameters' shardings.
         mesh: The mesh; None for that of `jax.set_mesh`.
         batch: Mesh axis, or several, over which the batch is split; () leaves out the exchange.
+        replicas: Mesh axis, or several, along which replicas have parameters and state of their
+            own, for `diloco` and the exchanges: what they send is part of the update.
         **extra: Extra arguments of `update`, arrays or ShapeDtypeStructs.
 
     Returns:
@@ -124,6 +136,7 @@ def plan(
     kinds: collections.Counter[str] = collections.Counter()
     for leaf in held:
         kinds[leaf.kind] += leaf.bytes_per_device
+    names = axis_names("plan", replicas, mesh)
     given, _ = leaves.flatten(params)
     trained = [(p, s) for p, s in zip(given, found, strict=True) if leaves.is_inexact(p)]
     return Plan(
@@ -133,7 +146,7 @@ def plan(
         state_bytes=sum(leaf.bytes_per_device for leaf in held),
         state_kinds=dict(sorted(kinds.items())),
         exchange=_exchange(trained, axis_names("plan", batch, mesh), mesh),
-        update=_merged(_traced(tx, params, found, mesh, extra)),
+        update=_merged(_traced(tx, params, found, mesh, names, extra)),
     )
 
 
@@ -155,9 +168,14 @@ def _exchange(
 
 
 def _traced(
-    tx: Any, params: Any, specs: list[PartitionSpec], mesh: Mesh | AbstractMesh, extra: dict
+    tx: Any,
+    params: Any,
+    specs: list[PartitionSpec],
+    mesh: Mesh | AbstractMesh,
+    replicas: tuple[str, ...],
+    extra: dict,
 ) -> list[Collective]:
-    """The collectives of `tx.step` on shapes, with explicit mesh axes."""
+    """The collectives of `tx.step` on shapes, with explicit mesh axes or bound ones."""
     axes = explicit(mesh)
     given, treedef = leaves.flatten(params)
     places = [i for i, p in enumerate(given) if leaves.is_inexact(p) and hasattr(p, "shape")]
@@ -176,9 +194,15 @@ def _traced(
         others = [None] * len(given)
         return tx.step(tree(grads, others), state, tree(values, given), **extra)
 
-    state = abstract_init(tx, params, specs, mesh)
+    state, whole = abstract_init(tx, params, specs, mesh), PartitionSpec()
+    run = step
+    if replicas:
+        run = jax.shard_map(
+            step, in_specs=whole, out_specs=whole, axis_names=set(replicas), check_vma=False
+        )
     with jax.sharding.use_abstract_mesh(axes):
-        return list(traced_collectives(jax.make_jaxpr(step)(arrays, state, arrays, extra)))
+        jaxpr = jax.make_jaxpr(run)(arrays, state, arrays, extra)
+    return list(traced_collectives(jaxpr, mesh.shape))
 
 
 def _merged(found: list[Collective]) -> tuple[Collective, ...]:

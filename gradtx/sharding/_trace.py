@@ -5,10 +5,9 @@ needs an all-reduce, a reshard to fewer splits an all-gather, and nothing else m
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import jax
 from jax.sharding import NamedSharding
 
 from ._collectives import Collective
@@ -28,18 +27,21 @@ _MANUAL = {
 }  # fmt: skip
 
 
-def traced_collectives(jaxpr: Any, where: str = "always", times: int = 1) -> Iterator[Collective]:
-    """The collectives of a jaxpr that was traced with explicit mesh axes.
+def traced_collectives(
+    jaxpr: Any, sizes: Mapping[str, int], where: str = "always", times: int = 1
+) -> Iterator[Collective]:
+    """The collectives of a jaxpr that was traced with explicit mesh axes, or in a `shard_map`.
 
     Args:
         jaxpr: What `jax.make_jaxpr` returns, or an inner jaxpr.
+        sizes: Size of each mesh axis by its name.
         where: Where it stands: see `Collective`.
         times: How often it runs.
     """
     for equation in getattr(jaxpr, "jaxpr", jaxpr).eqns:
         name = equation.primitive.name
         what = _scope(equation)
-        for kind, size, devices in _of(name, equation):
+        for kind, size, devices in _of(name, equation, sizes):
             if devices > 1 and size:
                 yield Collective(kind, size, devices, where, times, what)
         inside, rounds = where, times
@@ -52,10 +54,10 @@ def traced_collectives(jaxpr: Any, where: str = "always", times: int = 1) -> Ite
         for value in equation.params.values():
             for inner in value if isinstance(value, (tuple, list)) else (value,):
                 if hasattr(inner, "eqns") or hasattr(inner, "jaxpr"):
-                    yield from traced_collectives(inner, inside, rounds)
+                    yield from traced_collectives(inner, sizes, inside, rounds)
 
 
-def _of(name: str, equation: Any) -> Iterator[tuple[str, int, int]]:
+def _of(name: str, equation: Any, sizes: Mapping[str, int]) -> Iterator[tuple[str, int, int]]:
     """(kind, bytes on a device, devices) of what one equation exchanges."""
     avals = [v.aval for v in equation.invars]
     out = equation.outvars[0].aval if equation.outvars else None
@@ -81,10 +83,8 @@ def _of(name: str, equation: Any) -> Iterator[tuple[str, int, int]]:
     elif name in _MANUAL:
         names = equation.params.get("axes", equation.params.get("axis_name", ()))
         names = [n for n in (names if isinstance(names, tuple) else (names,)) if isinstance(n, str)]
-        mesh = jax.sharding.get_abstract_mesh()
-        shape = getattr(getattr(avals[0], "sharding", None), "mesh", mesh).shape
-        size = _local_bytes(out) if name.startswith("all_gather") else _local_bytes(avals[0])
-        yield _MANUAL[name], size, math.prod(shape.get(n, 1) for n in names)
+        given = out if name.startswith("all_gather") else avals[0]
+        yield _MANUAL[name], _local_bytes(given), math.prod(sizes.get(n, 1) for n in names)
 
 
 def _resharded(before: Any, after: Any) -> Iterator[tuple[str, int, int]]:

@@ -36,7 +36,7 @@ def test_all_reduce_in_a_branch_and_in_loops():
 
     with jax.set_mesh(mesh):
         read = collectives(compiled(f, x, 1))
-        predicted = list(traced_collectives(jax.make_jaxpr(f)(x, 1)))
+        predicted = list(traced_collectives(jax.make_jaxpr(f)(x, 1), mesh.shape))
     found = brief(read)
     assert ("all-reduce", 16, 2, "branch", 1) in found
     assert ("all-reduce", 16, 4, "always", 3) in found

@@ -9,7 +9,18 @@ from jax.sharding import AbstractMesh, AxisType
 from jax.sharding import PartitionSpec as P
 
 import gradtx as gx
-from gradtx.sharding import collectives, plan, sharded, spread
+from gradtx.sharding import (
+    collectives,
+    diloco,
+    int8_mean_over,
+    low_rank_mean_over,
+    mean_over,
+    plan,
+    sharded,
+    sign_mean_over,
+    spread,
+    top_k_mean_over,
+)
 
 from .runs import placed, tally
 
@@ -102,6 +113,27 @@ def test_extra_arguments_and_branches():
     assert tally(made.update) == {("all-reduce", 8, "always"): 4}
     with pytest.raises(TypeError, match="needs the extra argument `value`"):
         plan(gx.polyak_sgd(), w, P("data"), mesh)
+
+
+REPLICAS = {
+    "mean": lambda: gx.chain(mean_over("data"), gx.adam(0.1)),
+    "int8": lambda: gx.chain(int8_mean_over("data"), gx.adam(0.1)),
+    "signs": lambda: gx.chain(sign_mean_over("data"), gx.adam(0.1)),
+    "low rank": lambda: gx.chain(low_rank_mean_over("data", 2), gx.adam(0.1)),
+    "largest": lambda: gx.chain(top_k_mean_over("data", 0.1), gx.adam(0.1)),
+    "local steps": lambda: diloco(gx.adam(0.1), every=4, axis="data", fragments=2),
+}
+
+
+@pytest.mark.parametrize("name", REPLICAS)
+def test_plan_of_replicas_equals_the_compiled_step(name):
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
+    tx, params = REPLICAS[name](), {k: jnp.ones(shape) for k, shape in WEIGHTS.items()}
+    step = jax.shard_map(tx.step, mesh=mesh, in_specs=P(), out_specs=P(), check_vma=False)
+    compiled = jax.jit(step).lower(params, jax.eval_shape(tx.init, params), params).compile()
+    made = plan(tx, params, P(), mesh, replicas="data")
+    assert tally(collectives(compiled)) == tally(made.update) != {}
+    assert (made.sent == 0) == (made.sent_at_times > 0) == (name == "local steps")
 
 
 def test_messages():
