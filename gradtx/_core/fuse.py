@@ -99,7 +99,7 @@ class Program:
             packed += [numbers[n] for n in names]
             layout.append(tuple(names))
         self.layout = tuple(layout)
-        return (jnp.stack(packed) if packed else None), keys, states, carry
+        return (_in_one_vector(packed) if packed else None), keys, states, carry
 
     def _shared(self, i, state, h, totals, extras):
         rule = self.segment.parts[i].rule
@@ -145,6 +145,18 @@ class Program:
 
             self._inits[key] = jax.jit(self._named(function, "init"))
         return self._inits[key]
+
+
+def _in_one_vector(numbers: list) -> jax.Array:
+    """Numbers as one vector.
+
+    `jnp.stack` would raise where some are mapped by `vmap` over an explicit mesh axis, and others
+    are not.
+    """
+    places, vector = jnp.arange(len(numbers)), jnp.zeros(len(numbers), numbers[0].dtype)
+    for place, number in enumerate(numbers):
+        vector = jnp.where(places == place, number, vector)
+    return vector
 
 
 def _number(x, dtype):

@@ -1,7 +1,5 @@
 """Means over replicas in few bits: int8 and signs, with error feedback."""
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from .._core.numerics import divide
@@ -37,7 +35,8 @@ def int8_mean_over(axis: str, block_size: PositiveInt = 256) -> GradientTransfor
 
     Args:
         axis: Name of the axis that the replicas are along. It must be bound by `jax.shard_map`
-            or `jax.vmap(..., axis_name=axis)` where update is called.
+            or `jax.vmap(..., axis_name=axis)` where update is called; the bytes saved are those
+            of `shard_map`, under `vmap` over devices XLA decides what is sent.
         block_size: Entries that share a scale, at least 1; rounded up to a multiple of 8.
 
     Returns:
@@ -48,9 +47,10 @@ def int8_mean_over(axis: str, block_size: PositiveInt = 256) -> GradientTransfor
         TypeError: If `axis` is no name.
         ValueError: By update, if the axis is not bound.
 
-    Source: Seide et al. 2014, https://doi.org/10.21437/Interspeech.2014-274, section 3, for the
-        feedback in two phases; Dettmers 2015, https://arxiv.org/abs/1511.04561, for 8 bits.
-    Differs: blocks are scaled one by one, and linearly.
+    Source: Dettmers 2015, https://arxiv.org/abs/1511.04561, for 8 bits; Tang et al. 2021,
+        https://arxiv.org/abs/2102.02888, Algorithm 1, for the feedback in two phases.
+    Differs: the codes are even, one scale a block (the first has dynamic ones); the owner of a
+        piece does not code its own, so that one residual serves both phases (the second has two).
     """
     return lift(_INT8, static={"axis": one_axis("int8_mean_over", axis), "block_size": block_size})
 
@@ -77,7 +77,8 @@ def sign_mean_over(axis: str, block_size: PositiveInt = 256) -> GradientTransfor
 
     Args:
         axis: Name of the axis that the replicas are along. It must be bound by `jax.shard_map`
-            or `jax.vmap(..., axis_name=axis)` where update is called.
+            or `jax.vmap(..., axis_name=axis)` where update is called; the bytes saved are those
+            of `shard_map`, under `vmap` over devices XLA decides what is sent.
         block_size: Entries that share a scale, at least 1; rounded up to a multiple of 8.
 
     Returns:
@@ -88,41 +89,39 @@ def sign_mean_over(axis: str, block_size: PositiveInt = 256) -> GradientTransfor
         TypeError: If `axis` is no name.
         ValueError: By update, if the axis is not bound.
 
-    Source: Karimireddy et al. 2019, https://arxiv.org/abs/1901.09847, Algorithm 2; in two phases
-        Tang et al. 2021, https://arxiv.org/abs/2102.02888, section 4.
+    Source: Karimireddy et al. 2019, https://arxiv.org/abs/1901.09847, Algorithm 1; in two phases
+        Tang et al. 2021, https://arxiv.org/abs/2102.02888, Algorithm 1.
     Differs: what is coded is the gradient, not the learning rate times it (the first) or the
-        momentum (the second); blocks are scaled one by one, and the owner of a piece does not
-        code its own.
+        momentum (the second); blocks are scaled one by one; the owner of a piece does not code
+        its own, so that one residual serves both phases.
     """
     return lift(_SIGN, static={"axis": one_axis("sign_mean_over", axis), "block_size": block_size})
 
 
 def _to_int8(x, counts):
-    scale = (jnp.max(jnp.abs(x), axis=-1, keepdims=True) / 127).astype(jnp.float32)
+    scale = jnp.max(jnp.abs(x), axis=-1, keepdims=True) / 127
     # Of a block that is not finite the scale says so, whatever the codes are.
-    codes = jnp.nan_to_num(divide(x, scale.astype(x.dtype)), posinf=0, neginf=0)
+    codes = jnp.nan_to_num(divide(x, scale), posinf=0, neginf=0)
     return jnp.clip(jnp.round(codes), -127, 127).astype(jnp.int8), scale
 
 
-def _from_int8(sent, dtype):
+def _from_int8(sent):
     codes, scale = sent
-    return codes.astype(dtype) * scale.astype(dtype)
+    return codes.astype(scale.dtype) * scale
 
 
 def _to_signs(x, counts):
-    many = jnp.maximum(jnp.sum(counts, axis=-1, keepdims=True), 1).astype(x.dtype)
-    total = jnp.sum(jnp.where(counts, jnp.abs(x), 0), axis=-1, keepdims=True)
-    return jnp.packbits(x >= 0, axis=-1), (total / many).astype(jnp.float32)
+    many = jnp.maximum(counts, 1).astype(x.dtype)
+    return jnp.packbits(x >= 0, axis=-1), jnp.sum(jnp.abs(x), axis=-1, keepdims=True) / many
 
 
-def _from_signs(sent, dtype):
+def _from_signs(sent):
     bits, scale = sent
-    scale = scale.astype(dtype)
     return jnp.where(jnp.unpackbits(bits, axis=-1) == 1, scale, -scale)
 
 
-_INT8_CODEC = Codec(_to_int8, _from_int8, lambda entries: entries + 4)
-_SIGN_CODEC = Codec(_to_signs, _from_signs, lambda entries: entries // 8 + 4)
+_INT8_CODEC = Codec(_to_int8, _from_int8, bits=8)
+_SIGN_CODEC = Codec(_to_signs, _from_signs, bits=1)
 
 
 def _mean_in_int8(g, state, p, h):
@@ -136,8 +135,6 @@ def _mean_of_signs(g, state, p, h):
 def _coded(owner, codec, g, state, h):
     replicas = axis_size(owner, (h.axis,))
     block_size = 8 * -(-h.block_size // 8)
-    if g.size == 0 or replicas == 1:
-        return g, state
 
     def exchange(x):
         return coded_mean(codec, x, h.axis, replicas, block_size)

@@ -79,7 +79,14 @@ def collectives(compiled: Any) -> list[Collective]:
 
 
 def sent_bytes(found: Iterable[Collective]) -> float:
-    """The bytes that one device sends for all of them, in rings: the sum of `sent`."""
+    """The bytes that one device sends for several collectives, in rings: the sum of `sent`.
+
+    Args:
+        found: Collectives, such as `collectives(compiled)` returns.
+
+    Returns:
+        The number of bytes.
+    """
     return sum(collective.sent for collective in found)
 
 

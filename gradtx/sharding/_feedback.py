@@ -19,19 +19,27 @@ class ErrorFeedbackState(NamedTuple):
 def with_feedback(exchange: Callable, g: jax.Array, residual: jax.Array) -> tuple:
     """What the replicas apply, and what this one keeps back.
 
-    An entry that comes out of the coding as no finite number has not been sent: it keeps the
-    residual that it had, so that one bad gradient does not stay in the state.
-
     Args:
         exchange: real array -> (the array that all replicas agree on, what it lacks of this
             replica's), such that the mean of the lacking is what it lacks of the mean.
         g: Gradient, real or complex.
         residual: What was kept back before.
     """
-    whole, kept = _as_real(g + residual), _as_real(residual)
-    u, rest = exchange(whole)
-    rest = jnp.where(jnp.isfinite(rest), rest, kept)
-    return _as_given(u, g), _as_given(rest, g)
+    u, rest = exchange(_as_real(g + residual))
+    return _as_given(u, g), kept_back(_as_given(rest, g), residual)
+
+
+def kept_back(rest: jax.Array, residual: jax.Array) -> jax.Array:
+    """The new residual: the rest, but for entries that are no finite numbers.
+
+    Those have not been sent, nor has the gradient been any use: they keep the residual that they
+    had, so that one bad gradient does not stay in the state.
+
+    Args:
+        rest: What was not sent of gradient and residual together.
+        residual: What was kept back before.
+    """
+    return jnp.where(jnp.isfinite(rest), rest, residual)
 
 
 def _as_real(x: jax.Array) -> jax.Array:

@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from ._axes import gathered, mean_of
@@ -15,14 +16,21 @@ class Codec(NamedTuple):
     """How a block of numbers is sent.
 
     Attributes:
-        encode: (blocks, which entries count) -> arrays to send; the blocks are the last axis.
-        decode: what was sent -> blocks.
-        bytes_per_block: Bytes sent for a block of so many entries.
+        encode: (blocks, how many entries of each count) -> (codes, scales). Blocks lie along
+            the last axis; entries that do not count stand at their ends and are 0.
+        decode: (codes, scales) -> blocks.
+        bits: Size of the code of one entry. A scale is as large as an entry.
     """
 
-    encode: Callable[[jax.Array, jax.Array], Any]
-    decode: Callable[[Any, Any], jax.Array]
-    bytes_per_block: Callable[[int], int]
+    encode: Callable[[jax.Array, jax.Array], tuple]
+    decode: Callable[[tuple], jax.Array]
+    bits: int
+
+    def gains(self, x: jax.Array, layout: tuple[int, int, int]) -> bool:
+        """Whether codes and scales are less to send than the array."""
+        pieces, blocks, entries = layout
+        coded = pieces * blocks * (entries * self.bits // 8 + x.dtype.itemsize)
+        return pieces > 1 and coded < x.size * x.dtype.itemsize
 
 
 def coded_mean(
@@ -48,22 +56,22 @@ def coded_mean(
         block_size: Largest number of entries that share a scale.
     """
     layout = _layout(x.size, replicas, block_size)
-    plain = x.size * x.dtype.itemsize
-    if replicas * layout[1] * codec.bytes_per_block(layout[2]) >= plain:
-        return mean_of(x, (name,)), jnp.zeros_like(x)  # a small array: its scales cost more
-    pieces = _cut(x, layout)
-    counts = _cut(jnp.ones(x.size, bool), layout)
+    if not codec.gains(x, layout):
+        return mean_of(x, (name,)), jnp.zeros_like(x)
+    pieces, counts = _cut(x, layout), _counts(x.size, layout)
     me = lax.axis_index(name)
-    own, own_counts = (lax.dynamic_index_in_dim(a, me, keepdims=False) for a in (pieces, counts))
+    mine = (jnp.arange(replicas, dtype=me.dtype) == me)[:, None, None]
+    own_counts = jnp.sum(jnp.where(mine, counts, 0), axis=0)
     sent = codec.encode(pieces, counts)
     received = jax.tree.map(lambda a: lax.all_to_all(a, name, 0, 0), sent)
-    mine = (jnp.arange(replicas) == me)[:, None, None]
-    mean = jnp.mean(jnp.where(mine, own, codec.decode(received, x.dtype)), axis=0)
-    mean = jnp.where(own_counts, mean, 0)
+    own = jnp.sum(jnp.where(mine, pieces, 0), axis=0, keepdims=True)
+    mean = jnp.mean(jnp.where(mine, own, codec.decode(received)), axis=0)
+    entry = lax.broadcasted_iota(own_counts.dtype, mean.shape, 1)
+    mean = jnp.where(entry < own_counts, mean, 0)
     codes = codec.encode(mean, own_counts)
-    owed = replicas * (mean - codec.decode(codes, x.dtype))
-    owed = jnp.where(mine, owed, pieces - codec.decode(sent, x.dtype))
-    result = codec.decode(jax.tree.map(lambda a: gathered(a, name), codes), x.dtype)
+    owed = replicas * (mean - codec.decode(codes))
+    owed = jnp.where(mine, owed[None], pieces - codec.decode(sent))
+    result = codec.decode(jax.tree.map(lambda a: gathered(a, name), codes))
     return _joined(result, x), _joined(owed, x)
 
 
@@ -76,6 +84,13 @@ def _layout(size: int, replicas: int, block_size: int) -> tuple[int, int, int]:
 
 def _cut(x: jax.Array, layout: tuple[int, int, int]) -> jax.Array:
     return jnp.pad(x.reshape(-1), (0, math.prod(layout) - x.size)).reshape(layout)
+
+
+def _counts(size: int, layout: tuple[int, int, int]) -> jax.Array:
+    """How many entries of each block are not padding."""
+    pieces, blocks, entries = layout
+    left = size - entries * np.arange(pieces * blocks)
+    return jnp.asarray(np.clip(left, 0, entries).reshape(pieces, blocks, 1), jnp.int32)
 
 
 def _joined(pieces: jax.Array, x: jax.Array) -> jax.Array:
