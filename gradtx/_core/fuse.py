@@ -23,10 +23,20 @@ _PROGRAMS: collections.OrderedDict[Segment, "Program"] = collections.OrderedDict
 _MOST_PROGRAMS = 512
 
 
+_OTHER_CACHES: list[Callable[[], None]] = []
+
+
 def clear_caches() -> None:
     """Forget every traced and compiled function that gradtx keeps."""
     _PROGRAMS.clear()
     _total.clear_cache()  # pyright: ignore[reportAttributeAccessIssue]
+    for clear in _OTHER_CACHES:
+        clear()
+
+
+def cleared_with_caches(clear: Callable[[], None]) -> None:
+    """Have `clear_caches` call a function, too; for modules that keep compiled functions."""
+    _OTHER_CACHES.append(clear)
 
 
 def program_of(segment: Segment) -> "Program":

@@ -1,4 +1,4 @@
-"""Pictures of optimizers: schedules, training curves, and paths in the plane.
+"""Pictures of optimizers: schedules, training curves, spectra, and paths in the plane.
 
 Imported only on request, since it needs matplotlib (the `plot` extra). Every function returns a
 matplotlib `Figure` or `Animation`, shows nothing, and leaves matplotlib's global settings alone.
@@ -16,6 +16,7 @@ from ._curves import history as history
 from ._curves import schedules as schedules
 from ._paths import Landscape as Landscape
 from ._paths import paths as paths
+from ._spectrum import spectral_density as spectral_density
 from ._style import LineStyle as LineStyle
 from ._style import line_styles as line_styles
 from ._trajectory import trajectory as trajectory
