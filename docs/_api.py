@@ -16,6 +16,11 @@ OUT = Path(__file__).parent / "api"
 # Private package -> (page, title, what its names have in common). Their names are gradtx.NAME.
 PRIVATE = {
     "_optimizers": ("optimizers", "Optimizers", "Named optimizers. Each is one chain of parts."),
+    "_wrap": (
+        "wrappers",
+        "Wrappers",
+        "Transformations that run others inside, and what they take.",
+    ),
     "_moments": ("moments", "Moments and scaling", "Rules that keep running moments."),
     "_parts": ("parts", "Small parts", "Rules of one line."),
     "_core": ("core", "Core", "The one type, chains, and what describes a transformation."),
@@ -24,6 +29,8 @@ PRIVATE = {
 # Public package -> title. Their names are gradtx.PACKAGE.NAME; an introduction is its docstring.
 PUBLIC = {
     "schedules": "Schedules",
+    "curvature": "Curvature",
+    "sharding": "Many devices",
     "tree": "Trees",
     "numerics": "Arithmetic",
     "typing": "Types",

@@ -1,6 +1,8 @@
 """Composable gradient transformations for JAX."""
 
+from . import curvature as curvature
 from . import schedules as schedules
+from . import sharding as sharding
 from . import tree as tree
 from ._core.apply import apply_updates as apply_updates
 from ._core.combine import chain as chain
@@ -31,6 +33,8 @@ from ._moments.adafactor import FactoredState as FactoredState
 from ._moments.adafactor import scale_by_factored_rms as scale_by_factored_rms
 from ._moments.adagrad import ScaleByRssState as ScaleByRssState
 from ._moments.adagrad import scale_by_rss as scale_by_rss
+from ._moments.adahessian import ScaleByAdaHessianState as ScaleByAdaHessianState
+from ._moments.adahessian import scale_by_adahessian as scale_by_adahessian
 from ._moments.adam import ScaleByAdamState as ScaleByAdamState
 from ._moments.adam import scale_by_adam as scale_by_adam
 from ._moments.adamax import scale_by_adamax as scale_by_adamax
@@ -80,6 +84,8 @@ from ._moments.rprop import ScaleByRpropState as ScaleByRpropState
 from ._moments.rprop import scale_by_rprop as scale_by_rprop
 from ._moments.sm3 import ScaleBySM3State as ScaleBySM3State
 from ._moments.sm3 import scale_by_sm3 as scale_by_sm3
+from ._moments.sophia import ScaleBySophiaState as ScaleBySophiaState
+from ._moments.sophia import scale_by_sophia as scale_by_sophia
 from ._moments.trust_ratio import scale_by_trust_ratio as scale_by_trust_ratio
 from ._moments.yogi import scale_by_yogi as scale_by_yogi
 from ._optimizers.adam import adam as adam
@@ -102,6 +108,8 @@ from ._optimizers.noisy import noisy_sgd as noisy_sgd
 from ._optimizers.optimistic import optimistic_adam_v2 as optimistic_adam_v2
 from ._optimizers.optimistic import optimistic_gradient_descent as optimistic_gradient_descent
 from ._optimizers.polyak import polyak_sgd as polyak_sgd
+from ._optimizers.second_order import adahessian as adahessian
+from ._optimizers.second_order import sophia as sophia
 from ._optimizers.sgd import sgd as sgd
 from ._optimizers.sign import lion as lion
 from ._optimizers.sign import rprop as rprop
@@ -136,6 +144,16 @@ from ._parts.sign import scale_by_sign as scale_by_sign
 from ._parts.zero import ZeroNansState as ZeroNansState
 from ._parts.zero import set_to_zero as set_to_zero
 from ._parts.zero import zero_nans as zero_nans
+from ._wrap.estimators import GaussNewtonBartlettState as GaussNewtonBartlettState
+from ._wrap.estimators import HutchinsonState as HutchinsonState
+from ._wrap.estimators import gauss_newton_bartlett_estimator as gauss_newton_bartlett_estimator
+from ._wrap.estimators import (
+    hutchinson_estimator_diag_hessian as hutchinson_estimator_diag_hessian,
+)
+from ._wrap.hessian_diagonal import WithHessianDiagonalState as WithHessianDiagonalState
+from ._wrap.hessian_diagonal import with_hessian_diagonal as with_hessian_diagonal
+from ._wrap.sharpness import PenalizeGradientNormState as PenalizeGradientNormState
+from ._wrap.sharpness import penalize_gradient_norm as penalize_gradient_norm
 from .schedules._cycle import cosine_onecycle_schedule as cosine_onecycle_schedule
 from .schedules._cycle import cosine_restarts_schedule as cosine_restarts_schedule
 from .schedules._cycle import linear_onecycle_schedule as linear_onecycle_schedule

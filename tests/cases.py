@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 import gradtx as gx
+from gradtx.numerics import abs2
 
 
 class Case(NamedTuple):
@@ -48,6 +49,11 @@ CHAINED = (
     "missing",
     "shapes",
 )
+
+
+# What a wrapper can get wrong whose inside is under the whole contract: how it compiles, shards and
+# keeps its own state. The rest of its arithmetic is that of the loss it is given.
+WRAPPING = ("state", "jit", "sharding", "donation", "resume", "step", "zero", "missing", "shapes")
 
 
 def variant(make, **options):
@@ -94,6 +100,30 @@ def rate(count):
 def matrices(params):
     """Return a mask of the leaves with two axes."""
     return jax.tree.map(lambda p: getattr(p, "ndim", 0) == 2, params)
+
+
+def loss(params):
+    """Return a loss of any tree, whose Hessian in a leaf is I + 11' / 16: exact in any dtype."""
+    total = jnp.float32(0)
+    for p in jax.tree.leaves(params):
+        if jnp.issubdtype(p.dtype, jnp.inexact):
+            total += jnp.sum(abs2(p).astype("float32")) / 2
+            total += jnp.square(jnp.sum(jnp.real(p).astype("float32"))) / 32
+    return total
+
+
+def sampled_loss(params, key):
+    """Return a loss whose labels are drawn, and of how many predictions it is the mean."""
+    return loss(params) * jax.random.normal(key, dtype="float32"), 4
+
+
+def diagonal(params):
+    """Return a Hessian diagonal for rules that are scaled by one, as an extra argument."""
+    return {"hessian_diagonal": jax.tree.map(lambda p: jnp.cos(jnp.real(p).astype(float)), params)}
+
+
+WITH_LOSS = {"obj_fn": loss}
+WITH_GRADIENT = {"grad_fn": jax.grad(loss, allow_int=True)}
 
 
 CASES = {
@@ -181,6 +211,39 @@ CASES = {
     "scale_by_sm3": case(lambda: gx.scale_by_sm3()),
     "scale_by_yogi": case(lambda: gx.scale_by_yogi()),
     "scale_by_factored_rms / plain": variant(lambda: gx.scale_by_factored_rms(factored=False)),
+    # Second order and sharpness: rules, wrappers, estimators.
+    "scale_by_adahessian": case(lambda: gx.scale_by_adahessian(hessian_power=0.5), extras=diagonal),
+    "scale_by_sophia": case(lambda: gx.scale_by_sophia(), extras=diagonal),
+    "scale_by_sophia / unclipped": variant(
+        lambda: gx.scale_by_sophia(eps=0.1, clip_threshold=None, bias_correction=True),
+        extras=diagonal,
+    ),
+    "with_hessian_diagonal": case(
+        lambda: gx.with_hessian_diagonal(
+            gx.scale_by_sophia(gamma=1.0), gx.stateless_with_tree_map(pull), every=2
+        ),
+        checks=WRAPPING,
+    ),
+    "hutchinson_estimator_diag_hessian": case(
+        lambda: gx.hutchinson_estimator_diag_hessian(),
+        extras=WITH_LOSS,
+        checks=("sharding",),
+    ),
+    "gauss_newton_bartlett_estimator": case(
+        lambda: gx.gauss_newton_bartlett_estimator(random_seed=3),
+        extras={"sampled_loss_fn": sampled_loss},
+        checks=("state", "jit", "resume", "missing"),
+    ),
+    "penalize_gradient_norm": case(
+        lambda: gx.penalize_gradient_norm(gx.trace(0.9)),
+        extras=WITH_GRADIENT,
+        checks=WRAPPING,
+    ),
+    "penalize_gradient_norm / adaptive": case(
+        lambda: gx.penalize_gradient_norm(gx.sgd(0.1), rate, 0.5, matrices, keep_dtype=True),
+        extras=WITH_GRADIENT,
+        checks=("state", "zero", "derivative"),
+    ),
     # Named optimizers: the chains. Adam gets all checks at once.
     "sgd": chained(lambda: gx.sgd(0.1)),
     "sgd / nesterov": variant(lambda: gx.sgd(rate, 0.9, nesterov=True)),
@@ -200,6 +263,9 @@ CASES = {
     "adafactor / momentum": variant(
         lambda: gx.adafactor(0.1, min_dim_size_to_factor=2, momentum=0.9, weight_decay_rate=0.1)
     ),
+    "adahessian": chained(
+        lambda: gx.adahessian(0.1, hessian_diagonal_fn=gx.stateless_with_tree_map(pull))
+    ),
     "adan": chained(lambda: gx.adan(0.1, weight_decay=0.1)),
     "fromage": chained(lambda: gx.fromage(0.1)),
     "lamb": chained(lambda: gx.lamb(0.1, weight_decay=0.1)),
@@ -215,6 +281,7 @@ CASES = {
     "sign_sgd": chained(lambda: gx.sign_sgd(0.1)),
     "signum": chained(lambda: gx.signum(0.1)),
     "sm3": chained(lambda: gx.sm3(0.1)),
+    "sophia": chained(lambda: gx.sophia(0.1, hessian_diagonal_fn=gx.stateless_with_tree_map(pull))),
     "yogi": chained(lambda: gx.yogi(0.1)),
     "adafactor / all": variant(
         lambda: gx.adafactor(

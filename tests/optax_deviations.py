@@ -17,6 +17,11 @@ _AMSGRAD = (
     "first and corrects then, Optax the other way round"
 )
 _YOGI = "the paper corrects no bias; Optax always corrects"
+_SOPHIA = (
+    "the paper corrects no bias, and divides by the mean with this estimate in it, where Optax "
+    "has the one before it"
+)
+_PRINTS = "printing is no part of an update; the share of entries below 1 says the same"
 _NADAM = "without Nesterov's momentum it is adam"
 
 DEVIATIONS = {
@@ -43,6 +48,11 @@ DEVIATIONS = {
         "learning_rate": (None, REQUIRED, "None is an identity that keeps the sign: a trap"),
     },
     "scale_by_yogi": {"bias_correction": (ABSENT, False, _YOGI)},
+    "sophia": {
+        "verbose": (False, ABSENT, _PRINTS),
+        "print_win_rate_every_n_steps": (0, ABSENT, _PRINTS),
+        "bias_correction": (ABSENT, False, _SOPHIA),
+    },
     "yogi": {"bias_correction": (ABSENT, False, _YOGI)},
     "scale_by_factored_rms": {
         "decay_rate_fn": ("_decay_rate_pow", None, "None is the same function, with its digits"),

@@ -14,12 +14,15 @@ import gradtx
 from gradtx import _optimizers
 from tests.optax_deviations import DEVIATIONS
 
+DEFAULTS = ("defaults.md", "defaults-curvature.md")
 DOCS = Path(__file__).parent.parent / "docs"
 PUBLIC = set(vars(gradtx))
 # Not compared in the tables of defaults: they say where or in what dtype, not what.
 NO_NUMBERS = {
     "accumulator_dtype",
+    "average_axes",
     "dtype_momentum",
+    "hessian_diagonal_fn",
     "key",
     "mask",
     "mu_dtype",
@@ -40,7 +43,7 @@ def tables(page):
 def columns(library):
     """Return {name: {argument: cell}} for one library, from the tables of defaults."""
     found = {}
-    for head, *rows in tables("defaults.md"):
+    for head, *rows in (table for page in DEFAULTS for table in tables(page)):
         for place, title in enumerate(head):
             if match := re.fullmatch(rf"{library} `(\w+)`", title):
                 cells = {row[0]: row[place] for row in rows}

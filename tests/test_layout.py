@@ -28,10 +28,12 @@ ORDER = (
     ("_core",),
     ("typing", "numerics"),
     ("tree",),
-    ("schedules",),
+    ("schedules", "curvature"),
     ("_parts",),
     ("_moments",),
+    ("_wrap",),
     ("_optimizers",),
+    ("sharding",),
     ("plot", "testing"),
 )
 LEVEL = {name: level for level, row in enumerate(ORDER) for name in row}

@@ -3,6 +3,7 @@
 import difflib
 import functools
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -129,9 +130,21 @@ class Flow:
                 )
         return [as_array(x) if on else x for x, on in zip(column, self.trainable, strict=True)]
 
-    def needed_extra(self, owner: str, name: str) -> jax.Array:
-        """An extra argument that a rule cannot do without, as an array."""
+    def needed_extra(self, owner: str, name: str, default: float | None = None) -> jax.Array:
+        """An extra argument as an array; without a default a rule cannot do without it."""
+        if default is not None and name not in self.extra:
+            return jnp.asarray(default)
         return jnp.asarray(self._needed(owner, name))
+
+    def needed_function(self, owner: str, name: str) -> Callable[..., Any]:
+        """An extra argument that is a function and that a body cannot do without."""
+        function = self._needed(owner, name)
+        if not callable(function):
+            raise TypeError(
+                f"{owner}: `{name}` must be a function of the parameters, but is "
+                f"{leaves.describe_leaf(function)}. Was it called already?"
+            )
+        return function
 
     def _needed(self, owner: str, name: str) -> Any:
         if name in self.extra:

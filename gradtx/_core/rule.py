@@ -41,6 +41,7 @@ class Rule:
         maxima: Names of measures that are combined by maximum.
         params: Whether `update`, `accumulate` or `measure` read the parameter p.
         extras: Names of the extra arguments of `update` that `shared` reads.
+        defaults: (name, number) for those of the `extras` that may be left out.
         trees: Names of the extra arguments that are trees like the params. Every function that
             sees an array has the one of its leaf as `h.<name>`, in the dtype of the arithmetic.
         random: Whether `update` uses `h.key`. `shared` must return a "key"; every array gets
@@ -57,6 +58,7 @@ class Rule:
     maxima: tuple[str, ...] = ()
     params: bool = False
     extras: tuple[str, ...] = ()
+    defaults: tuple[tuple[str, float], ...] = ()
     trees: tuple[str, ...] = ()
     random: bool = False
 

@@ -169,7 +169,11 @@ class _StageRun:
             raise ValueError(
                 f"{rule.name} needs the parameters: call update(updates, state, params)."
             )
-        return {name: self.flow.needed_extra(rule.name, name) for name in rule.rule.extras}
+        defaults = dict(rule.rule.defaults)
+        return {
+            name: self.flow.needed_extra(rule.name, name, defaults.get(name))
+            for name in rule.rule.extras
+        }
 
     def segment(self, program: Program, used: tuple[int, ...]) -> None:
         """Run one segment over all leaves."""

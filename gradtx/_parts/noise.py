@@ -3,9 +3,8 @@
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
+from .._core.keys import as_key
 from .._core.numerics import root, safe_increment
 from .._core.rule import Rule
 from .._core.transformation import GradientTransformation, lift, transformation
@@ -30,9 +29,9 @@ def add_noise(
         u = g + sqrt(eta / t^gamma) * n, n standard normal
 
     The n of a leaf at a step depends on the key, the step and the path of the leaf alone: it is
-    the same on one device and on many, and after a restart. (Inside `jax.shard_map` every shard
-    draws its own array: shards of one shape draw the same numbers.) A complex n has |n|^2 = 1 on
-    average.
+    the same on one device and on many, and after a restart. (Inside `jax.shard_map` shards
+    draw numbers of their own if it stands in `gradtx.sharding.sharded`, else all the same.)
+    A complex n has |n|^2 = 1 on average.
 
     Shapes: any.
     Units: `eta` is in units of the squared gradient; `gamma` has none.
@@ -59,21 +58,8 @@ def add_noise(
             f"add_noise: only one of `key` and `seed` may be given, but they are {key} and {seed}."
         )
     chosen = 0 if key is None and seed is None else seed if key is None else key
-    return lift(_ADD_NOISE, eta=eta, gamma=gamma, start={"rng_key": _as_key(chosen)})
-
-
-def _as_key(key: Any) -> jax.Array:
-    if isinstance(key, int) and not isinstance(key, bool):
-        return jax.random.key(key)
-    if isinstance(key, (jax.Array, np.ndarray, np.generic)):
-        if key.ndim == 0 and jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
-            return jnp.asarray(key)
-        if key.ndim == 1 and key.dtype == np.uint32:
-            return jax.random.wrap_key_data(jnp.asarray(key))
-        if key.ndim == 0 and jnp.issubdtype(key.dtype, jnp.integer):
-            return jax.random.key(jnp.asarray(key))
-    raise TypeError(
-        f"add_noise: `key` must be one key of jax.random or an integer, but is {key!r}."
+    return lift(
+        _ADD_NOISE, eta=eta, gamma=gamma, start={"rng_key": as_key("add_noise: `key`", chosen)}
     )
 
 

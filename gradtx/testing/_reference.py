@@ -72,6 +72,7 @@ def check_formula(
     tolerance: float = 1e-12,
     params: np.ndarray | None = None,
     gradients: list[np.ndarray] | None = None,
+    extras: Sequence[dict[str, Any]] | None = None,
 ) -> None:
     """Assert that a transformation follows a formula, in float64.
 
@@ -85,6 +86,7 @@ def check_formula(
         tolerance: Largest difference, relative to max(1, |reference|).
         params: The parameter, instead of a random one.
         gradients: The gradients, instead of `gradient_sequence`.
+        extras: For each step the extra arguments of `update`, in which a tree is {"w": array}.
 
     Raises:
         AssertionError: If they differ; the message names the step and the largest difference.
@@ -92,7 +94,7 @@ def check_formula(
     w = np.random.default_rng(seed + 1).normal(size=shape) if params is None else params
     gs = gradient_sequence(shape, steps, seed) if gradients is None else gradients
     with jax.enable_x64(True):
-        ours = run_steps(tx, {"w": jnp.asarray(w)}, [{"w": jnp.asarray(g)} for g in gs])
+        ours = run_steps(tx, {"w": jnp.asarray(w)}, [{"w": jnp.asarray(g)} for g in gs], extras)
         ours = [np.asarray(p["w"]) for p in ours]
     for t, (got, want) in enumerate(zip(ours, loop(w, gs), strict=True), 1):
         off = np.abs(got - want) / np.maximum(1.0, np.abs(want))

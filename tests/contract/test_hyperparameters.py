@@ -37,6 +37,7 @@ def rebuilt(tx, numbers):
 
 def two_steps(tx, extras):
     """Return the updates of the second step."""
+    extras = extras(PARAMS) if callable(extras) else extras
     state = tx.init(PARAMS)
     _, state = tx.update(PARAMS, state, PARAMS, **extras)
     return tx.update(PARAMS, state, PARAMS, **extras)[0]

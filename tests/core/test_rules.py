@@ -209,6 +209,15 @@ def test_extra_argument_may_be_any_number(value):
     np.testing.assert_array_equal(updates["b"], PARAMS["b"])
 
 
+def test_extra_argument_with_a_default_may_be_left_out():
+    rule = gx.Rule(
+        _scaled, state=Nothing, shared=_from_extra, extras=("value",), defaults=(("value", 4.0),)
+    )
+    for extra, factor in (({}, 2.0), ({"value": 6.0}, 3.0)):
+        updates, _ = once(gx.lift(rule, rate=0.5), **extra)
+        np.testing.assert_array_equal(updates["b"], factor * PARAMS["b"])
+
+
 def test_schedules_see_0_first():
     seen = []
 

@@ -25,13 +25,20 @@ SHARED = sorted(
 )
 
 
+def written(default):
+    """Return a default as one can compare it: functions, and what they made, by their names."""
+    update = getattr(default, "update", None)
+    if description := getattr(default, "description", None):
+        return f"{description.name}()"
+    if inspect.isfunction(update):
+        return update.__qualname__.split(".")[0] + "()"
+    return default if default is REQUIRED else getattr(default, "__name__", default)
+
+
 def parameters(function):
-    """Return {argument: (default, whether it is positional)}; functions by their names."""
+    """Return {argument: (default, whether it is positional)}."""
     return {
-        p.name: (
-            p.default if p.default is REQUIRED else getattr(p.default, "__name__", p.default),
-            p.kind is not p.KEYWORD_ONLY,
-        )
+        p.name: (written(p.default), p.kind is not p.KEYWORD_ONLY)
         for p in inspect.signature(function).parameters.values()
     }
 

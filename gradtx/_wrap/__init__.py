@@ -1,0 +1,1 @@
+"""Wrappers: transformations that run others inside."""
