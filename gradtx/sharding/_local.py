@@ -23,6 +23,7 @@ from .._core.transformation import (
 )
 from .._core.wrap import Wrapper
 from .._optimizers.sgd import sgd
+from .._wrap.common import check_state, first_count, need_params
 from ..typing import Count, InnerState, PerParam, PositiveInt
 from ._axes import agreed, axis_names, axis_size, vary_like
 from ._exchange import mean_over
@@ -175,7 +176,7 @@ class _Diloco(Wrapper):
             for members in _members(flow, number, count)
         ]
         return DilocoState(
-            count=make(lambda: jnp.zeros([], jnp.int32)),
+            count=first_count(flow),
             anchor=flow.treedef.unflatten(anchor),
             inner_state=bodies.start(self._stepping, flow.branch()),
             exchange_state=tuple(exchange for exchange, _ in parts),
@@ -268,13 +269,8 @@ class _Diloco(Wrapper):
         return part
 
     def _check(self, flow: Flow, state: Any) -> None:
-        if flow.params is None:
-            raise ValueError("diloco needs the parameters: call update(updates, state, params).")
-        if type(state) is not DilocoState:
-            raise ValueError(
-                f"diloco: its state must be a DilocoState, but is a {type(state).__name__}. Was "
-                "the state made by init() of another optimizer?"
-            )
+        need_params(self.name, flow)
+        check_state(self.name, DilocoState, state)
         if self.axes:
             axis_size("diloco", self.axes, " Give axis=None to train one replica alone.")
 

@@ -1,7 +1,7 @@
 """Moving the leaves of a tree to where the state is held, and back, in each mode of JAX."""
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 from jax import lax
@@ -12,9 +12,6 @@ from .._core.flow import Flow
 from ._layout import state_layout
 from ._specs import axes_by_dimension, axis_names, check_spec, spec_from, specs_over, spread_spec
 
-if TYPE_CHECKING:
-    from ._sharded import Sharded
-
 
 class Places:
     """Where the leaves of one call lie, and how they get to where the state is held.
@@ -23,23 +20,22 @@ class Places:
         splits: For each leaf the mesh axes of a `shard_map` that its axes are split over.
     """
 
-    def __init__(self, body: "Sharded", flow: Flow, arrays: list):
+    def __init__(self, flow: Flow, arrays: list, specs: Any, spread: tuple[str, ...]):
         self.mesh = jax.sharding.get_abstract_mesh()
         if self.mesh.empty:
             raise ValueError(
                 "sharded needs a mesh: call inside `with jax.set_mesh(mesh):` or `jax.shard_map`."
             )
-        if body.spread:
-            axis_names("sharded", body.spread, self.mesh)
-        self.body, self.flow, self.arrays = body, flow, arrays
+        axis_names("sharded", spread, self.mesh)
+        self.flow, self.arrays = flow, arrays
         kinds = dict(zip(self.mesh.axis_names, self.mesh.axis_types, strict=True))
         self.manual = {name for name, kind in kinds.items() if kind is AxisType.Manual}
         self.automatic = {name for name, kind in kinds.items() if kind is AxisType.Auto}
-        self.specs = self._param_specs()
+        self.specs = self._param_specs(specs)
         self.shapes = [self._whole_shape(i) for i in range(len(arrays))]
         self._check_types()
         self.held = [
-            spread_spec(spec, shape, body.spread, self.mesh)
+            spread_spec(spec, shape, spread, self.mesh)
             for spec, shape in zip(self.specs, self.shapes, strict=True)
         ]
         self.splits = [
@@ -57,18 +53,27 @@ class Places:
         with jax.named_scope("gather"):
             return self._each(arrays, self.held, self.specs)
 
-    def hold_state(self, state: Any) -> Any:
-        """The state with each array where it is meant to be held."""
+    def hold_state(self, inner: Any, state: Any, known: dict[Any, list[PartitionSpec]]) -> Any:
+        """The state with each array where it is meant to be held.
+
+        Args:
+            inner: The transformation whose state it is.
+            state: The state.
+            known: The specs of its leaves, by the parameters seen so far; grows by these.
+        """
         if self.manual and not self.automatic:
             return state  # made of shards
         arrays, treedef = jax.tree.flatten(state)
         return treedef.unflatten(
-            [self._constrained(x, spec) for x, spec in zip(arrays, self._state(), strict=True)]
+            [
+                self._constrained(x, spec)
+                for x, spec in zip(arrays, self._state(inner, known), strict=True)
+            ]
         )
 
-    def _state(self) -> list[PartitionSpec]:
+    def _state(self, inner: Any, known: dict[Any, list[PartitionSpec]]) -> list[PartitionSpec]:
         dtypes = [x.dtype if on else None for x, on in self._leaves()]
-        known, key = self.body.state_specs, (*self.shapes, *dtypes, *self.held, self.mesh)
+        key = (self.flow.treedef, *self.shapes, *dtypes, *self.held, self.mesh)
         if key not in known:
             params = self.flow.treedef.unflatten(
                 [
@@ -77,16 +82,16 @@ class Places:
                 ]
             )
             specs = self.flow.treedef.unflatten(self.held)
-            layout = state_layout(self.body.inner, params, specs, self.mesh)
+            layout = state_layout(inner, params, specs, self.mesh)
             known[key] = [leaf.sharding.spec for leaf in jax.tree.leaves(layout)]
         return known[key]
 
     def _leaves(self) -> list[tuple[Any, bool]]:
         return list(zip(self.arrays, self.flow.trainable, strict=True))
 
-    def _param_specs(self) -> list[PartitionSpec]:
-        if self.body.specs is not None:
-            return specs_over("sharded", self.body.specs, self.flow.treedef.unflatten(self.arrays))
+    def _param_specs(self, given: Any) -> list[PartitionSpec]:
+        if given is not None:
+            return specs_over("sharded", given, self.flow.treedef.unflatten(self.arrays))
         if silent := sorted(self.manual | self.automatic):
             raise ValueError(
                 f"sharded: along the mesh axes {silent}, which are not explicit, arrays do not "

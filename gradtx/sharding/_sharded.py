@@ -82,20 +82,21 @@ class Sharded(Wrapper):
     def init(self, flow: Flow) -> Any:
         if any(leaves.is_abstract(p) for p in flow.leaves):
             return abstract_state(from_body(self), flow.tree, self.specs)
-        places = Places(self, flow, flow.leaves)
+        places = self._places(flow, flow.leaves)
         local = flow.branch(splits=places.splits)
         local.leaves = places.hold(flow.leaves)
         local.tree = flow.treedef.unflatten(local.leaves)
-        return places.hold_state(bodies.start(self.inner.update.body, local))
+        state = bodies.start(self.inner.update.body, local)
+        return places.hold_state(self.inner, state, self.state_specs)
 
     def update(self, flow: Flow, state: Any) -> Any:
-        places = Places(self, flow, flow.params or flow.leaves)
+        places = self._places(flow, flow.params or flow.leaves)
         local, state = self._run(flow, state, places)
         flow.leaves = places.release(local.leaves)
         return state
 
     def step(self, flow: Flow, state: Any) -> tuple[Any, Any]:
-        places = Places(self, flow, flow.params or flow.leaves)
+        places = self._places(flow, flow.params or flow.leaves)
         local, state = self._run(flow, state, places)
         # What is gathered are parts of the parameters, in their own dtype.
         held, treedef = leaves.flatten(local.applied())
@@ -107,7 +108,10 @@ class Sharded(Wrapper):
         local = flow.branch(splits=places.splits, extra=extra, **changed)
         local.leaves = places.hold(flow.leaves)
         state = bodies.run(self.inner.update.body, local, state, outermost=flow.casting)
-        return local, places.hold_state(state)
+        return local, places.hold_state(self.inner, state, self.state_specs)
+
+    def _places(self, flow: Flow, arrays: list) -> Places:
+        return Places(flow, arrays, self.specs, self.spread)
 
     @staticmethod
     def _held_extra(value: Any, flow: Flow, places: Places) -> Any:
