@@ -33,6 +33,8 @@ class Flow:
         dtypes: For each leaf the dtype in which its gradient came.
         splits: For each leaf the mesh axes that its axes are split over inside a
             `jax.shard_map`, or None: see `reduce.Split`.
+        whole: Inside a `jax.shard_map`, the parameters as ShapeDtypeStructs of their whole shapes,
+            for functions that decide by shapes; else None.
         casting: Whether the stage now running is the last of the outermost transformation, so
             that its updates must have those dtypes again.
     """
@@ -59,6 +61,7 @@ class Flow:
             g.dtype if on else None for g, on in zip(self.leaves, self.trainable, strict=True)
         ]
         self.splits: list[Split | None] = [None] * len(self.leaves)
+        self.whole: Any = None
         self.casting = False
 
     @functools.cached_property
@@ -160,7 +163,7 @@ class Flow:
         """A mask, given as a tree of booleans, a prefix of it or a function, over the leaves."""
         tree = self.tree if self.params_tree is None else self.params_tree
         if is_function(mask):
-            mask = mask(tree)
+            mask = mask(tree if self.whole is None else self.whole)
         try:
             spread = jax.tree_util.tree_broadcast(mask, tree, is_leaf=lambda x: x is None)
             flags = self.treedef.flatten_up_to(spread)

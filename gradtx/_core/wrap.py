@@ -54,6 +54,18 @@ class Wrapper(Body):
         return iter([("" if single else name, getattr(self, name)) for name in self.inside])
 
 
+def innermost(body: Body) -> Iterator[Body]:
+    """The bodies that a body is made of in the end: lifted rules, and what is no chain of them."""
+    if isinstance(body, Around):
+        yield from innermost(body.body)
+    elif isinstance(body, (Composite, Wrapper)):
+        inside = (getattr(body, name) for name in body.inside) if isinstance(body, Wrapper) else ()
+        for child in body.children if isinstance(body, Composite) else inside:
+            yield from innermost(child.update.body)
+    else:
+        yield body
+
+
 def map_rules(body: Body, change: Callable[[Lifted], Lifted]) -> Body:
     """The body with every rule in it changed; pairs of functions from elsewhere stay."""
     if isinstance(body, Lifted):

@@ -68,13 +68,17 @@ def collectives(compiled: Any) -> list[Collective]:
         )
     text = compiled if isinstance(compiled, str) else compiled.as_text()
     computations = dict(_computations(text))
-    places = _places(computations)
+    if "ENTRY" not in computations:
+        raise TypeError(
+            "collectives: the text holds no HLO module with an entry computation. What is lowered "
+            "only has no collectives yet: call .compile() on it."
+        )
     return [
-        _parsed(line, *places[name])
-        for name, lines in computations.items()
-        if name in places
-        for line in lines
+        _parsed(line, where, times)
+        for name, places in _places(computations).items()
+        for line in computations[name]
         if _INSTRUCTION.search(line)
+        for where, times in places.items()
     ]
 
 
@@ -114,15 +118,16 @@ def _computations(text: str) -> Iterator[tuple[str, list[str]]]:
             lines.append(line)
 
 
-def _places(computations: dict[str, list[str]]) -> dict[str, tuple[str, int]]:
-    """For each computation that is reached: always, in a branch or in a loop; how many times."""
-    places: dict[str, tuple[str, int]] = {}
+def _places(computations: dict[str, list[str]]) -> dict[str, dict[str, int]]:
+    """For each computation that is reached how many times: always, in a branch, in a loop."""
+    places: dict[str, dict[str, int]] = {}
     pending = [("ENTRY", "always", 1)]
     while pending:
         name, where, times = pending.pop()
-        if name not in computations or places.get(name, ("",))[0] == "always":
+        if name not in computations:
             continue
-        places[name] = where, times
+        found = places.setdefault(name, {})
+        found[where] = found.get(where, 0) + times
         for line in computations[name]:
             for attribute, value in _CALLED.findall(line):
                 inside, rounds = where, times
@@ -140,13 +145,25 @@ def _places(computations: dict[str, list[str]]) -> dict[str, tuple[str, int]]:
 
 def _parsed(line: str, where: str, times: int) -> Collective:
     shape, kind, start = _INSTRUCTION.search(line).groups()  # type: ignore[union-attr]
-    sizes = [_bytes(dtype, dims) for dtype, dims in _SHAPE.findall(shape)]
-    if start and kind in ("all-gather", "collective-permute"):
-        sizes = sizes[1:2]  # (operand, result, ...)
+    if start and kind != "all-reduce":
+        shape = _result(shape)
     devices = _group_size(line)
-    size = sum(sizes) * (devices if kind == "reduce-scatter" else 1)
+    size = sum(_bytes(dtype, dims) for dtype, dims in _SHAPE.findall(shape))
+    size *= devices if kind == "reduce-scatter" else 1
     name = re.search(r'op_name="([^"]*)"', line)
     return Collective(kind, size, devices, where, times, name.group(1) if name else "")
+
+
+def _result(shape: str) -> str:
+    """The second part of the (operands, results, ...) that an asynchronous start is of."""
+    parts, depth = [""], 0
+    for sign in shape[1:-1]:
+        depth += (sign in "([{") - (sign in ")]}")
+        if sign == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += sign
+    return parts[1]
 
 
 def _bytes(dtype: str, dims: str) -> int:

@@ -182,6 +182,8 @@ class _Reader:
         return jax.tree.map(lambda x: self._leaf(field.kind, None, x), value)
 
     def _is_like_params(self, node: Any) -> bool:
+        if not self.given:
+            return False
         if jax.tree_util.treedef_is_leaf(self.treedef):
             return getattr(node, "shape", ()) == getattr(self.given[0], "shape", None) != ()
         try:
@@ -207,7 +209,7 @@ class _Reader:
             path, p = self.paths[index], self.given[index]
             if kind is None:  # made by others: it may not say where it lies, but has its shape
                 kind = "param" if x.shape == np.shape(p) else "reduced"
-                spec = self.specs[index] if kind == "param" else spec
+                spec = self.specs[index] if kind == "param" and not any(spec) else spec
         spec = spec_from(axes_by_dimension(spec, len(x.shape)))
         return StateLeaf(kind or "other", path, x.shape, x.dtype, NamedSharding(self.mesh, spec))
 

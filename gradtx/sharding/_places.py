@@ -5,12 +5,12 @@ from typing import Any
 
 import jax
 from jax import lax
-from jax.sharding import AxisType, PartitionSpec
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from .._core import leaves
 from .._core.flow import Flow
 from ._layout import state_layout
-from ._specs import axes_by_dimension, axis_names, check_spec, spec_from, specs_over, spread_spec
+from ._specs import axes_by_dimension, check_spec, mesh_axes, spec_from, specs_over, spread_spec
 
 
 class Places:
@@ -26,7 +26,7 @@ class Places:
             raise ValueError(
                 "sharded needs a mesh: call inside `with jax.set_mesh(mesh):` or `jax.shard_map`."
             )
-        axis_names("sharded", spread, self.mesh)
+        mesh_axes("sharded", spread, self.mesh)
         self.flow, self.arrays = flow, arrays
         kinds = dict(zip(self.mesh.axis_names, self.mesh.axis_types, strict=True))
         self.manual = {name for name, kind in kinds.items() if kind is AxisType.Manual}
@@ -38,10 +38,36 @@ class Places:
             spread_spec(spec, shape, spread, self.mesh)
             for spec, shape in zip(self.specs, self.shapes, strict=True)
         ]
+        self._check_kinds()
         self.splits = [
             self._split(spec, len(shape)) if self.manual else None
             for spec, shape in zip(self.held, self.shapes, strict=True)
         ]
+
+    @property
+    def whole(self) -> Any:
+        """The parameters' whole shapes, where the code sees but shards of them; else None."""
+        if not self.manual:
+            return None
+        return self.flow.treedef.unflatten(
+            [
+                jax.ShapeDtypeStruct(shape, x.dtype) if on else x
+                for shape, (x, on) in zip(self.shapes, self._leaves(), strict=True)
+            ]
+        )
+
+    @property
+    def split(self) -> bool:
+        """Whether the code sees shards of some array."""
+        return any(any(split or ()) for split in self.splits)
+
+    @property
+    def parted(self) -> bool:
+        """Whether the code sees parts of what lies whole outside."""
+        return any(
+            split is not None and split != self._split(spec, len(split))
+            for split, spec in zip(self.splits, self.specs, strict=True)
+        )
 
     def hold(self, arrays: list) -> list:
         """Arrays that lie where the parameters do, where the state is held."""
@@ -98,6 +124,18 @@ class Places:
                 "say where they lie: give `specs`, the PartitionSpecs of the parameters."
             )
         return [_spec_in_type(x) if on else PartitionSpec() for x, on in self._leaves()]
+
+    def _check_kinds(self) -> None:
+        """Raise if arrays lie along automatic and along explicit axes: JAX keeps no such place."""
+        used = {
+            n for spec in self.held for names in axes_by_dimension(spec, len(spec)) for n in names
+        }
+        automatic, explicit = used & self.automatic, used - self.automatic - self.manual
+        if automatic and explicit:
+            raise ValueError(
+                f"sharded: the mesh axes that arrays are split over must be of one type, but "
+                f"{sorted(automatic)} are automatic and {sorted(explicit)} explicit."
+            )
 
     def _check_types(self) -> None:
         """Raise if an array's type says that it lies elsewhere than its spec."""
@@ -160,11 +198,15 @@ class Places:
 
     def _constrained(self, x: jax.Array, spec: PartitionSpec) -> jax.Array:
         """x where it is to lie along the axes that are not those of a `shard_map`."""
-        if self.automatic:
-            explicit = set(self.mesh.axis_names) - self.automatic - self.manual
-            return lax.with_sharding_constraint(x, self._without(spec, self.manual | explicit))
+        if not leaves.is_traced(x):
+            mesh = jax.sharding.get_mesh()
+            return jax.device_put(x, NamedSharding(mesh, self._without(spec, self.manual)))
+        elsewhere = self.manual | (set(self.mesh.axis_names) - self.automatic)
+        along_automatic = self._without(spec, elsewhere)
+        if self.automatic and (len(along_automatic) or not len(self._without(spec, self.manual))):
+            return lax.with_sharding_constraint(x, along_automatic)
         if len(self.manual) < len(self.mesh.axis_names):
-            return jax.sharding.reshard(x, self._without(spec, self.manual))
+            return jax.sharding.reshard(x, self._without(spec, self.manual | self.automatic))
         return x
 
 

@@ -12,7 +12,7 @@ from .._core import leaves
 from .._core.transformation import as_transformation
 from ._collectives import Collective, sent_bytes
 from ._layout import StateLeaf, abstract_init, state_layout
-from ._specs import axes_by_dimension, axis_names, checked_specs, explicit, mesh_of
+from ._specs import axes_by_dimension, checked_specs, explicit, mesh_axes, mesh_of
 from ._trace import traced_collectives
 
 
@@ -111,7 +111,8 @@ def plan(
         The plan. `gradtx.sharding.collectives` reads the same off a compiled program.
 
     Raises:
-        ValueError: If there is no mesh, a spec does not fit its parameter, or `batch` is no axis.
+        ValueError: If there is no mesh, a spec does not fit its parameter, `batch` is no axis, or
+            is one of `replicas`, too.
 
     Example:
         >>> import jax, gradtx as gx
@@ -136,16 +137,23 @@ def plan(
     kinds: collections.Counter[str] = collections.Counter()
     for leaf in held:
         kinds[leaf.kind] += leaf.bytes_per_device
-    names = axis_names("plan", replicas, mesh)
+    names, along = mesh_axes("plan", replicas, mesh), mesh_axes("plan", batch, mesh)
+    if shared := set(names) & set(along):
+        raise ValueError(
+            f"plan: {sorted(shared)} cannot be axes of both `batch` and `replicas`: what replicas "
+            "exchange is part of the update."
+        )
     given, _ = leaves.flatten(params)
-    trained = [(p, s) for p, s in zip(given, found, strict=True) if leaves.is_inexact(p)]
+    trained = [
+        (leaves.as_array(p), s) for p, s in zip(given, found, strict=True) if leaves.is_inexact(p)
+    ]
     return Plan(
         mesh=dict(mesh.shape),
         params=sum(p.size for p, _ in trained),
         params_bytes=sum(_held_bytes(p, spec, mesh) for p, spec in trained),
         state_bytes=sum(leaf.bytes_per_device for leaf in held),
         state_kinds=dict(sorted(kinds.items())),
-        exchange=_exchange(trained, axis_names("plan", batch, mesh), mesh),
+        exchange=_exchange(trained, along, mesh),
         update=_merged(_traced(tx, params, found, mesh, names, extra)),
     )
 

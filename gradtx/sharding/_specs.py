@@ -70,16 +70,29 @@ def specs_over(owner: str, specs: Any, params: Any) -> list[PartitionSpec]:
             )
             found = treedef.flatten_up_to(spread_out)
         except ValueError as error:
+            theirs, ours = _spec_paths(specs), leaves.path_names(params)
+            found_in = (
+                f"its leaves are {theirs}, those of the parameters {ours}."
+                if theirs != ours
+                else f"it is {jax.tree.structure(specs, is_leaf=is_spec)}, they are {treedef}."
+            )
             raise ValueError(
                 f"{owner}: `specs` must be a tree of PartitionSpecs with the structure of the "
-                f"parameters or of the top of it; its leaves are {_spec_paths(specs)}, those of "
-                f"the parameters {leaves.path_names(params)}."
+                f"parameters or of the top of it; {found_in}"
             ) from error
     checked = []
     for index, (p, spec) in enumerate(zip(given, found, strict=True)):
         if not is_spec(spec):
             path = leaves.path_names(params)[index]
-            raise TypeError(f"{owner}: `specs` at {path} must be a PartitionSpec, not {spec!r}.")
+            hint = " Give its `spec`." if isinstance(spec, NamedSharding) else ""
+            raise TypeError(
+                f"{owner}: `specs` at {path} must be a PartitionSpec, not {spec!r}.{hint}"
+            )
+        if spec is not None and PartitionSpec.UNCONSTRAINED in tuple(spec):
+            raise ValueError(
+                f"{owner}: the spec {spec} of {leaves.path_names(params)[index]} leaves an axis "
+                "unconstrained, but must say where all of the array lies."
+            )
         known = spec is not None and hasattr(p, "shape")
         checked.append(spec_from(axes_by_dimension(spec, len(spec))) if known else PartitionSpec())
     return checked
@@ -176,7 +189,7 @@ def spread(
         P('data', 'model')
     """
     mesh = mesh_of("spread", mesh)
-    names = axis_names("spread", over, mesh)
+    names = mesh_axes("spread", over, mesh)
     given, treedef = leaves.flatten(params)
     found = checked_specs("spread", specs, params, mesh)
     return treedef.unflatten(
@@ -189,11 +202,16 @@ def spread(
     )
 
 
-def axis_names(
+def mesh_axes(
     owner: str, over: str | tuple[str, ...], mesh: Mesh | AbstractMesh
 ) -> tuple[str, ...]:
     """Names of mesh axes as a tuple, or an error if the mesh does not have them."""
-    names = (over,) if isinstance(over, str) else tuple(over)
+    names = (over,) if isinstance(over, str) else tuple(over) if isinstance(over, tuple) else None
+    if names is None or len(set(names)) < len(names):
+        raise TypeError(
+            f"{owner}: the name of a mesh axis, or a tuple of different ones, is needed, but given "
+            f"is {over!r}."
+        )
     for name in names:
         if name not in mesh.shape:
             raise ValueError(

@@ -17,8 +17,6 @@ _REDUCTIONS = {
     "reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "reduce_and", "reduce_or",
     "argmax", "argmin",
 }  # fmt: skip
-# What is computed along an axis one entry after the other: splits of that axis have to be gathered.
-_SEQUENTIAL = {"sort", "cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp", "top_k", "rev"}
 _MANUAL = {
     "psum": "all-reduce", "psum2": "all-reduce", "psum_invariant": "all-reduce",
     "pmax": "all-reduce", "pmin": "all-reduce", "all_gather": "all-gather",
@@ -72,14 +70,6 @@ def _of(name: str, equation: Any, sizes: Mapping[str, int]) -> Iterator[tuple[st
             yield "all-reduce", _local_bytes(out), _devices(avals[0], list(axes[i]))
     elif name == "reshard":
         yield from _resharded(avals[0], out)
-    elif name in _SEQUENTIAL:
-        along = equation.params.get("axis", equation.params.get("dimension", -1))
-        names = list(_split_axes(avals[0])[along]) if avals[0].shape else []
-        yield (
-            "all-gather",
-            _local_bytes(avals[0]) * _devices(avals[0], names),
-            _devices(avals[0], names),
-        )
     elif name in _MANUAL:
         names = equation.params.get("axes", equation.params.get("axis_name", ()))
         names = [n for n in (names if isinstance(names, tuple) else (names,)) if isinstance(n, str)]

@@ -70,6 +70,13 @@ LINES = {
         ("all-reduce", 3, 8),
     "%a = u8[7]{0} collective-permute(%x), source_target_pairs={{0,1},{1,0}}":
         ("collective-permute", 7, 2),
+    "%a = ((f32[2], f32[9]), (f32[4], f32[18])) all-gather-start(%x, %y), replica_groups={{0,1}}":
+        ("all-gather", 88, 2),
+    "%a = ((f32[80]), f32[10]) reduce-scatter-start(%x), replica_groups={{0,1,2,3,4,5,6,7}}":
+        ("reduce-scatter", 320, 8),
+    "%a = (f32[4], f32[2]) all-reduce-start(%x, %y), replica_groups={{0,1}}": ("all-reduce", 24, 2),
+    "%a = (f32[5], f32[5], u32[], u32[]) collective-permute-start(%x), source_target_pairs={{0,1}}":
+        ("collective-permute", 20, 1),
 }  # fmt: skip
 
 
@@ -90,3 +97,5 @@ def test_sent_in_a_ring():
 def test_what_is_no_program_is_refused():
     with pytest.raises(TypeError, match=r"jax.jit\(f\).lower\(...\).compile\(\)"):
         collectives(jnp.sin)
+    with pytest.raises(TypeError, match=r"lowered only has no collectives yet: call .compile\(\)"):
+        collectives(jax.jit(jnp.sin).lower(1.0))
