@@ -68,7 +68,7 @@ def norm(tree: Any, ord: float | None = None, squared: bool = False) -> jax.Arra
     if ord == 1:
         value = _total([jnp.sum(magnitude(x)) for x in arrays])
     elif ord == math.inf:
-        largest = [jnp.max(magnitude(x), initial=0.0) for x in arrays]
+        largest = [_or_nan(jnp.max(magnitude(x), initial=0.0), x) for x in arrays]
         value = functools.reduce(jnp.maximum, largest) if largest else jnp.zeros([], _EMPTY)
     else:
         raise ValueError(f"tree.norm: `ord` must be 1, 2, inf or None, but is {ord!r}.")
@@ -166,4 +166,11 @@ def _extreme(name: str, over, of_two, nothing: float, tree: Any) -> jax.Array:
         raise TypeError(f"tree.{name}: complex numbers have no order; take tree.norm(ord=inf).")
     if not arrays:
         return jnp.asarray(nothing, _EMPTY)
-    return functools.reduce(of_two, [over(x) for x in arrays])
+    return functools.reduce(of_two, [_or_nan(over(x), x) for x in arrays])
+
+
+def _or_nan(extreme: jax.Array, x: jax.Array) -> jax.Array:
+    """The maximum or minimum of x, and nan if x has one: XLA on CPU may drop it in long arrays."""
+    if not jnp.issubdtype(x.dtype, jnp.inexact):
+        return extreme
+    return jnp.where(jnp.any(jnp.isnan(x)), jnp.full_like(extreme, jnp.nan), extreme)
