@@ -52,7 +52,13 @@ def fold_in_shard(key: jax.Array, split: Split | None) -> jax.Array:
     return key
 
 
-def _names(x: jax.Array, axis: int | tuple[int, ...] | None) -> tuple[str, ...]:
+def axes_along(x: jax.Array, axis: int | tuple[int, ...] | None) -> tuple[str, ...]:
+    """The mesh axes that axes of an array are split over while a leaf function is traced.
+
+    Args:
+        x: Array with the axes of the parameter, those reduced before kept at length 1.
+        axis: Axis or axes; None for all.
+    """
     split = _SPLIT.get()
     if split is None:
         return ()
@@ -80,7 +86,7 @@ def array_sum(
     Returns:
         The sum, the same on all devices that share it.
     """
-    return over_shards(jnp.sum(x, axis=axis, keepdims=keepdims), _names(x, axis))
+    return over_shards(jnp.sum(x, axis=axis, keepdims=keepdims), axes_along(x, axis))
 
 
 def array_max(
@@ -96,7 +102,7 @@ def array_max(
     Returns:
         The maximum, the same on all devices that share it.
     """
-    return over_shards(jnp.max(x, axis=axis, keepdims=keepdims), _names(x, axis), maximum=True)
+    return over_shards(jnp.max(x, axis=axis, keepdims=keepdims), axes_along(x, axis), maximum=True)
 
 
 def array_mean(
@@ -127,5 +133,5 @@ def array_shape(x: jax.Array) -> tuple[int, ...]:
     Returns:
         Its shape; in a `shard_map` that of the array which x is a shard of.
     """
-    parts = [math.prod(lax.axis_size(name) for name in _names(x, i)) for i in range(x.ndim)]
+    parts = [math.prod(lax.axis_size(name) for name in axes_along(x, i)) for i in range(x.ndim)]
     return tuple(n * k for n, k in zip(x.shape, parts, strict=True))

@@ -6,11 +6,13 @@ varies; the helpers here leave everything as it is where nothing is told.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.sharding import AxisType, PartitionSpec
 
 Axis = str | tuple[str, ...]
 
@@ -79,6 +81,44 @@ def _sorted(names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     bound = jax.sharding.get_abstract_mesh().manual_axes
     manual = tuple(name for name in names if name in bound)
     return manual, tuple(name for name in names if name not in bound)
+
+
+def explicit_axes(x: jax.Array) -> tuple[tuple[str, ...], ...]:
+    """For each axis of an array the explicit mesh axes that its type says it is split over."""
+    sharding = jax.typeof(x).sharding
+    kinds = dict(zip(sharding.mesh.axis_names, sharding.mesh.axis_types, strict=True))
+    entries = [*sharding.spec, *[None] * (x.ndim - len(sharding.spec))]
+    return tuple(
+        tuple(name for name in names if kinds[name] is AxisType.Explicit)
+        for names in ((e,) if isinstance(e, str) else tuple(e or ()) for e in entries)
+    )
+
+
+def on_shards(
+    function: Callable, split: tuple[tuple[str, ...], ...], arguments: Any, specs: Any, out: Any
+) -> Any:
+    """The function called on shards, in a `shard_map` over the mesh axes in the split.
+
+    Args:
+        function: arrays -> arrays. It is called as it is where nothing is split.
+        split: Which explicit mesh axes are bound.
+        arguments: Tuple of what the function is called with.
+        specs: Where the arguments lie, a tuple; what lies elsewhere is moved.
+        out: Where the results lie.
+    """
+    names = {name for entry in split for name in entry}
+    if not names:
+        return function(*arguments)
+    placed = jax.tree.map(jax.sharding.reshard, arguments, specs)
+    # Under `vmap` a mesh axis may stand for the mapped one: JAX cannot check what varies then.
+    check = bool(jax.sharding.get_abstract_mesh().manual_axes)
+    run = jax.shard_map(function, in_specs=specs, out_specs=out, axis_names=names, check_vma=check)
+    return run(*placed)
+
+
+def spec_of(split: tuple[tuple[str, ...], ...]) -> PartitionSpec:
+    """The PartitionSpec of an array whose axes are split so."""
+    return PartitionSpec(*[names or None for names in split])
 
 
 def gathered(x: jax.Array, name: str) -> jax.Array:

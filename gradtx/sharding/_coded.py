@@ -30,13 +30,15 @@ def int8_mean_over(axis: str, block_size: PositiveInt = 256) -> GradientTransfor
     of the residuals is the sum of all means of g so far.
 
     Shapes: any. The residual is shaped like g, in float32 or wider, different on each replica.
-        Arrays too small to gain are sent as they are.
+        Arrays too small to gain are sent as they are. Of an array that is split over other mesh
+        axes each shard is coded by itself.
     Units: those of g.
 
     Args:
         axis: Name of the axis that the replicas are along. It must be bound by `jax.shard_map`
             or `jax.vmap(..., axis_name=axis)` where update is called; the bytes saved are those
-            of `shard_map`, under `vmap` over devices XLA decides what is sent.
+            of `shard_map`, under `vmap` over devices XLA decides what is sent, and
+            the mesh axis must be an automatic one.
         block_size: Entries that share a scale, at least 1; rounded up to a multiple of 8.
 
     Returns:
@@ -63,22 +65,14 @@ def sign_mean_over(axis: str, block_size: PositiveInt = 256) -> GradientTransfor
 
         s = mean |x|,    x is sent as s where x >= 0 and -s elsewhere
 
-    For each array g_r of replica r = 1, ..., n, with the residual e_r = 0 before:
+    The rest is as in `int8_mean_over`: two phases, and a residual e_r. Without the residual
+    the sign of a gradient whose mean is small would be noise; with it nothing is lost, only late.
 
-        x_r = g_r + e_r
-        u = code(mean over r of code(x_r)),    e_r = what the codes lack of x_r
-
-    in two phases, as `int8_mean_over` has them. Without the residual the sign of a gradient whose
-    mean is small would be noise; with it nothing is lost, only late.
-
-    Shapes: any. The residual is shaped like g, in float32 or wider, different on each replica.
-        Arrays too small to gain are sent as they are.
+    Shapes: those of `int8_mean_over`.
     Units: those of g.
 
     Args:
-        axis: Name of the axis that the replicas are along. It must be bound by `jax.shard_map`
-            or `jax.vmap(..., axis_name=axis)` where update is called; the bytes saved are those
-            of `shard_map`, under `vmap` over devices XLA decides what is sent.
+        axis: Name of the axis that the replicas are along, bound as for `int8_mean_over`.
         block_size: Entries that share a scale, at least 1; rounded up to a multiple of 8.
 
     Returns:
@@ -99,8 +93,10 @@ def sign_mean_over(axis: str, block_size: PositiveInt = 256) -> GradientTransfor
 
 
 def _to_int8(x, counts):
-    scale = jnp.max(jnp.abs(x), axis=-1, keepdims=True) / 127
-    # Of a block that is not finite the scale says so, whatever the codes are.
+    # Of a block that is not finite the scale says so, whatever the codes are. A maximum alone
+    # would not: on CPUs it may overlook a nan.
+    finite = jnp.all(jnp.isfinite(x), axis=-1, keepdims=True)
+    scale = jnp.where(finite, jnp.max(jnp.abs(x), axis=-1, keepdims=True) / 127, jnp.nan)
     codes = jnp.nan_to_num(divide(x, scale), posinf=0, neginf=0)
     return jnp.clip(jnp.round(codes), -127, 127).astype(jnp.int8), scale
 

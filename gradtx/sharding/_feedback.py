@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from ..typing import PerParam
+from ._axes import explicit_axes, on_shards, spec_of
 
 
 class ErrorFeedbackState(NamedTuple):
@@ -19,13 +20,18 @@ class ErrorFeedbackState(NamedTuple):
 def with_feedback(exchange: Callable, g: jax.Array, residual: jax.Array) -> tuple:
     """What the replicas apply, and what this one keeps back.
 
+    Of an array that is split over explicit mesh axes the shards are exchanged one by one, as they
+    are inside a `shard_map` over all axes.
+
     Args:
         exchange: real array -> (the array that all replicas agree on, what it lacks of this
             replica's), such that the mean of the lacking is what it lacks of the mean.
         g: Gradient, real or complex.
         residual: What was kept back before.
     """
-    u, rest = exchange(_as_real(g + residual))
+    x = _as_real(g + residual)
+    split = explicit_axes(x)
+    u, rest = on_shards(exchange, split, (x,), (spec_of(split),), (spec_of(split),) * 2)
     return _as_given(u, g), kept_back(_as_given(rest, g), residual)
 
 

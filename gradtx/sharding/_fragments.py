@@ -1,6 +1,8 @@
 """Fragments of a tree of parameters: which leaf belongs to which."""
 
 import math
+import numbers
+import operator
 from typing import Any
 
 import jax
@@ -10,6 +12,25 @@ from jax import lax
 from .._core import leaves
 from .._core.arguments import is_function
 from .._core.flow import Flow
+
+
+def count_or_tree(owner: str, given: Any, every: int) -> Any:
+    """The argument `fragments`: an int in [1, every] if it is a number, or as it is.
+
+    Args:
+        owner: Whose argument it is, for messages.
+        given: The argument.
+        every: The largest number of fragments.
+    """
+    if not (isinstance(given, numbers.Number) or getattr(given, "shape", None) == ()):
+        return given
+    count = _integer(given)
+    if count is None or not 1 <= count <= every:
+        raise ValueError(
+            f"{owner}: `fragments` must be an integer in [1, every] = [1, {every}], a tree of "
+            f"integers or a function, but is {given!r}."
+        )
+    return count
 
 
 def fragments_of(owner: str, given: Any, flow: Flow) -> tuple[list, int]:
@@ -25,15 +46,21 @@ def fragments_of(owner: str, given: Any, flow: Flow) -> tuple[list, int]:
     trained = [leaves.is_inexact(p) for p in params]
     if isinstance(given, int):
         sizes = [_size(p, s) for p, s in zip(params, _splits(flow, tree), strict=True)]
-        numbers, count = _packed(sizes, trained, given), given
+        found, count = _packed(sizes, trained, given), given
     else:
-        numbers = _spread(owner, given, tree, treedef)
-        for index, number in enumerate(numbers):
+        found = _spread(owner, given, tree, treedef)
+        for index, number in enumerate(found):
             if trained[index]:
-                _check(owner, number, leaves.path_names(tree)[index])
-        count = 1 + max((n for n, on in zip(numbers, trained, strict=True) if on), default=0)
+                found[index] = _checked(owner, number, leaves.path_names(tree)[index])
+        used = {n for n, on in zip(found, trained, strict=True) if on}
+        count = 1 + max(used, default=0)
+        if used and len(used) < count:
+            raise ValueError(
+                f"{owner}: `fragments` must number the fragments 0, 1, 2, ... without gaps, but "
+                f"the numbers of the parameters are {sorted(used)}."
+            )
     # Where the updates have None for a whole subtree, so many numbers come as one leaf.
-    return flow.treedef.flatten_up_to(treedef.unflatten(numbers)), int(count)
+    return flow.treedef.flatten_up_to(treedef.unflatten(found)), count
 
 
 def _packed(sizes: list[int], trained: list[bool], count: int) -> list[int]:
@@ -73,10 +100,19 @@ def _spread(owner: str, given: Any, tree: Any, treedef: Any) -> list:
         ) from error
 
 
-def _check(owner: str, number: Any, path: str) -> None:
-    whole = isinstance(number, (int, np.integer)) and not isinstance(number, bool)
-    if not (whole and number >= 0):
+def _checked(owner: str, number: Any, path: str) -> int:
+    whole = _integer(number)
+    if whole is None or whole < 0:
         raise TypeError(
             f"{owner}: the fragment of {path} must be an integer of at least 0, but is "
             f"{leaves.describe_leaf(number)}."
         )
+    return whole
+
+
+def _integer(x: Any) -> int | None:
+    """x as an integer, None for what is none; numpy's and JAX's are some, True is not."""
+    try:
+        return None if isinstance(x, bool) else operator.index(x)
+    except TypeError:
+        return None

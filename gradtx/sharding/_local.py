@@ -27,7 +27,7 @@ from .._wrap.common import check_state, first_count, need_params
 from ..typing import Count, InnerState, PerParam, PositiveInt
 from ._axes import agreed, axis_names, axis_size, vary_like
 from ._exchange import mean_over
-from ._fragments import fragments_of
+from ._fragments import count_or_tree, fragments_of
 
 _OUTER = sgd(0.7, momentum=0.9, nesterov=True)
 
@@ -116,8 +116,8 @@ def diloco(
         axis: Name of the axis that the replicas are along, or a tuple of names; None for one
             replica alone, which is Lookahead.
         fragments: How many fragments of about equal size the leaves are put into, in
-            [1, every]; or the fragment of each leaf from 0 on, as a tree of integers like the
-            params (or the top of it), or as a function params -> such a tree.
+            [1, every]; or the fragment of each leaf, 0, 1, ... without gaps, as a tree of
+            integers like the params (or the top of it), or as a function params -> such a tree.
         exchange: Transformation that turns the outer gradients of the replicas into one that is
             the same on all, such as `int8_mean_over("replica")`; None for their mean.
 
@@ -137,13 +137,7 @@ def diloco(
         otherwise; a fragment is made of whole leaves.
     """
     names = () if axis is None else axis_names("diloco", axis)
-    if isinstance(fragments, (int, float)) and not (
-        isinstance(fragments, int) and 1 <= fragments <= every
-    ):
-        raise ValueError(
-            f"diloco: `fragments` must be an integer in [1, every] = [1, {every}], a tree of "
-            f"integers or a function, but is {fragments!r}."
-        )
+    fragments = count_or_tree("diloco", fragments, every)
     if exchange is None:
         exchange = mean_over(names) if names else identity()
     inner, exchange, outer = (as_transformation(x, "diloco") for x in (inner, exchange, outer))

@@ -30,12 +30,14 @@ def top_k_mean_over(
     than sending the array only while n fraction < 1: else the array is sent.
 
     Shapes: any. The residual is shaped like g, in float32 or wider, different on each replica.
+        Of an array that is split over other mesh axes each shard sends its own largest entries.
     Units: those of g.
 
     Args:
         axis: Name of the axis that the replicas are along. It must be bound by `jax.shard_map`
             or `jax.vmap(..., axis_name=axis)` where update is called; the bytes saved are those
-            of `shard_map`, under `vmap` over devices XLA decides what is sent.
+            of `shard_map`, under `vmap` over devices XLA decides what is sent, and
+            the mesh axis must be an automatic one.
         fraction: Share of the entries that are sent, a Python number in (0, 1].
 
     Returns:

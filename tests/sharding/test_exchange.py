@@ -17,6 +17,7 @@ from gradtx.sharding import (
     low_rank_mean_over,
     mean_over,
     sent_bytes,
+    sharded,
     sign_mean_over,
     top_k_mean_over,
 )
@@ -27,7 +28,14 @@ CODED = {
     "top-k": top_k_mean_over("replica", 0.1),
     "low rank": low_rank_mean_over("replica", 1),
 }
-EACH = pytest.mark.parametrize("name", CODED)
+
+
+def each(*first):
+    """Return a mark that runs a test for all transformations, by default for the first alone."""
+    slow = [pytest.param(name, marks=pytest.mark.slow) for name in CODED if name not in first]
+    return pytest.mark.parametrize("name", [*first, *slow])
+
+
 # None of the sizes divides by 3 replicas and blocks of 24.
 SHAPES = {"matrix": (13, 11), "tensor": (2, 3, 5, 7), "number": (), "none": (0, 3)}
 
@@ -47,7 +55,7 @@ def normal(rng, replicas, dtype=np.float64):
     return {k: jnp.asarray(rng.normal(size=(replicas, *s)), dtype) for k, s in SHAPES.items()}
 
 
-@EACH
+@each("sign")
 def test_nothing_is_lost(x64, rng, name):
     """All updates so far and the mean residual are all mean gradients so far."""
     tx = CODED[name]
@@ -89,6 +97,7 @@ def centres(rng):
     return jnp.asarray(rng.exponential(size=(4, 24, 10)), jnp.float32)
 
 
+@pytest.mark.slow
 def test_descent_by_signs_needs_the_residual(centres):
     """With it descent arrives at the mean of the centres, without it somewhere else."""
     seeing, blind = (descended(CODED["sign"], centres, feedback) for feedback in (True, False))
@@ -114,7 +123,7 @@ BOUNDS = {
 
 
 @pytest.mark.parametrize(
-    "name", ["sign", *(pytest.param(n, marks=pytest.mark.slow) for n in BOUNDS if n != "sign")]
+    "name", ["top-k", *(pytest.param(n, marks=pytest.mark.slow) for n in BOUNDS if n != "top-k")]
 )
 def test_bytes_and_bits_in_a_shard_map(rng, name):
     """Bytes that each of 8 devices sends, against those of a plain mean; the same bits for all."""
@@ -140,7 +149,7 @@ def test_bytes_and_bits_in_a_shard_map(rng, name):
     np.testing.assert_allclose(pieces[0], want, rtol=0, atol=1e-5)
 
 
-@EACH
+@each("sign", "top-k")
 def test_zero_and_bad_gradients(rng, name):
     """Zero comes out as zero; a nan or inf on one replica comes out, and no residual keeps it."""
     tx = CODED[name]
@@ -157,6 +166,79 @@ def test_zero_and_bad_gradients(rng, name):
     assert np.all(np.isfinite(u))
 
 
+@each("int8")
+def test_a_nan_comes_out_of_a_large_array(name):
+    """XLA's maximum on CPUs overlooks a nan in the middle of a large array."""
+    tx, replicas = BOUNDS[name][0], 8
+    g = jnp.ones((replicas, 256, 256)).at[0, 0, 2].set(jnp.nan)
+    mesh = jax.make_mesh((replicas,), ("replica",), axis_types=(AxisType.Auto,))
+
+    def one(g):
+        u, state = tx.update(g[0], tx.init(g[0]))
+        return u, jax.tree.map(lambda x: x[None], state)
+
+    split = PartitionSpec("replica")
+    run = jax.shard_map(one, mesh=mesh, in_specs=split, out_specs=(PartitionSpec(), split))
+    u, state = jax.jit(run)(g)
+    assert not np.isfinite(u[0, 2])
+    assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(state))
+
+
+SPLITS = [PartitionSpec("model"), PartitionSpec(None, None, "model")]
+
+
+def exchanged_in_shards(tx, g, spec, kind):
+    """Return the updates of 3 steps and the residuals, each replica's array on 4 devices."""
+    mesh = jax.make_mesh((2, 4), ("replica", "model"), axis_types=(kind,) * 2)
+    manual = kind is AxisType.Auto
+    tx = sharded(tx, spec) if manual else tx
+
+    def one(g):
+        state, updates = tx.init(g[0]), []
+        for _ in range(3):
+            u, state = tx.update(g[0], state)
+            updates.append(u)
+        return updates, state.residual[None]
+
+    full = PartitionSpec("replica", *spec)
+    each, shared = (full, spec) if manual else (PartitionSpec("replica"), PartitionSpec())
+    names = {"replica", "model"} if manual else {"replica"}
+    run = jax.shard_map(one, mesh=mesh, in_specs=each, out_specs=(shared, each), axis_names=names)
+    with jax.set_mesh(mesh):
+        return jax.jit(run)(jax.device_put(g, NamedSharding(mesh, full)))
+
+
+SHARDED = [
+    pytest.param(name, spec, kind, marks=() if always else pytest.mark.slow)
+    for name in CODED
+    for spec in SPLITS
+    for kind in (AxisType.Auto, AxisType.Explicit)
+    for always in [
+        (name, spec, kind)
+        in (
+            ("low rank", SPLITS[0], AxisType.Auto),
+            ("int8", SPLITS[1], AxisType.Explicit),
+        )
+    ]
+]
+
+
+@pytest.mark.parametrize(("name", "spec", "kind"), SHARDED)
+def test_arrays_that_are_split_over_another_axis(rng, name, spec, kind):
+    """Split over a manual or an explicit axis: nothing is lost, and factors are those of all."""
+    tx = CODED[name]
+    g = jnp.asarray(rng.normal(size=(2, 4, 10, 24)), jnp.float32)
+    updates, residual = exchanged_in_shards(tx, g, spec, kind)
+    total = np.sum([np.asarray(u) for u in updates], axis=0)
+    want = 3 * np.asarray(g).mean(0)
+    np.testing.assert_allclose(total + np.asarray(residual).mean(0), want, rtol=0, atol=1e-5)
+    if name == "low rank":
+        update, state = mapped(tx), started(tx, g[0], 2)
+        for u in updates:
+            whole, state = update(g, state)
+            np.testing.assert_allclose(u, whole, rtol=0, atol=1e-5)
+
+
 def test_narrow_gradients_have_a_wide_residual():
     tx = CODED["int8"]
     g = jnp.full((3, 130), 0.1, jnp.bfloat16)
@@ -165,6 +247,7 @@ def test_narrow_gradients_have_a_wide_residual():
     assert state.residual.dtype == jnp.float32
 
 
+@pytest.mark.slow
 def test_complex_gradients_go_in_two_parts(rng):
     g = jnp.asarray(rng.normal(size=(3, 50)) + 1j * rng.normal(size=(3, 50)), jnp.complex64)
     tx = CODED["int8"]
@@ -173,6 +256,7 @@ def test_complex_gradients_go_in_two_parts(rng):
     np.testing.assert_allclose(u + state.residual.mean(0), g.mean(0), rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_low_rank_finds_a_matrix_of_that_rank(rng):
     """The factor that is kept makes one power iteration a step enough."""
     m = rng.normal(size=(40, 2)) @ rng.normal(size=(2, 30))
@@ -183,6 +267,7 @@ def test_low_rank_finds_a_matrix_of_that_rank(rng):
     assert [c.shape for c in state.columns] == [(3, 1, 30)] * 2
 
 
+@pytest.mark.slow
 def test_a_coded_outer_gradient():
     """Local steps whose synchronisations are sent in 8 bits: replicas still agree bit for bit."""
     tx = diloco(gx.sgd(0.1), every=2, exchange=int8_mean_over("replica"))

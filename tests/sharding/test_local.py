@@ -64,7 +64,9 @@ def loop(w, noise, phase, lr=0.1, every=4, outer=0.7, momentum=0.9):
     return seen
 
 
-@pytest.mark.parametrize("fragments", [1, 2, {"a": 0, "b": 1}])
+@pytest.mark.parametrize(
+    "fragments", [pytest.param(1, marks=pytest.mark.slow), 2, {"a": 0, "b": 1}]
+)
 def test_agrees_with_the_algorithm(x64, rng, fragments):
     params, noise = problem(rng, replicas=3, steps=13)
     tx = diloco(gx.sgd(0.1), every=4, fragments=fragments)
@@ -102,6 +104,7 @@ def of_one(tx, params, state, noise):
     return jax.tree.map(lambda x: x[None], params), state.map_each(lambda x: x[None])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
 def test_shard_map_and_vmap_agree_and_send_at_synchronisations_alone(rng, kind):
     """The same numbers in three ways of running it, one all-reduce a leaf inside a branch."""
@@ -208,6 +211,12 @@ def first_last(params):
     return {"a": 1, "b": 0}
 
 
+def test_a_number_of_fragments_of_numpy():
+    tx = diloco(gx.sgd(0.1), axis=None, fragments=np.int64(2))
+    assert len(tx.init(PARAMS).outer_state) == 2
+    assert gx.from_config(json.loads(json.dumps(tx.to_config()))).init(PARAMS).count == 0
+
+
 def test_fragments_by_a_function():
     tx = diloco(gx.sgd(0.1), gx.sgd(1.0, momentum=0.9), axis=None, fragments=first_last)
     state = tx.init({"a": jnp.zeros(2), "b": jnp.zeros(3)})
@@ -233,9 +242,10 @@ def test_is_a_value():
 BRIEF = ("abstract", "donation", "missing")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
-    [{"checks": BRIEF}, pytest.param({"skip": BRIEF}, marks=pytest.mark.slow)],
+    [{"checks": BRIEF}, {"skip": BRIEF}],
     ids=["brief", "rest"],
 )
 def test_contract(options):
@@ -257,11 +267,13 @@ PARAMS = {"a": jnp.ones(2), "b": jnp.ones(3)}
         ({"every": 0}, ValueError, "`every` must be an integer in \\[1"),
         ({"every": 4, "fragments": 5}, ValueError, "`fragments` must be an integer in .*4"),
         ({"fragments": 1.5}, ValueError, "but is 1.5"),
+        ({"fragments": True}, ValueError, "but is True"),
         ({"axis": 3}, TypeError, "`axis` must be an axis name"),
         ({"outer": gx.sgd}, TypeError, "Was a constructor not called"),
         ({"fragments": {"a": 0}, "axis": None}, ValueError, "\\['b'\\]"),
         ({"fragments": {"a": 0, "b": -1}, "axis": None}, TypeError, "fragment of \\['b'\\]"),
-        ({"fragments": {"a": 0, "b": 7}, "every": 5}, ValueError, "makes 8"),
+        ({"fragments": {"a": 0, "b": 2}, "axis": None}, ValueError, "gaps.*\\[0, 2\\]"),
+        ({"fragments": {"a": 0, "b": 1}, "every": 1}, ValueError, "makes 2"),
     ],
 )
 def test_arguments_are_checked(arguments, error, message):
