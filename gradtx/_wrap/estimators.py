@@ -47,7 +47,8 @@ def hutchinson_estimator_diag_hessian(
     leaf alone: they are the same on one device and on many.
 
     `obj_fn`, an extra argument of `update`, is a function params -> loss that closes over the batch
-    and over whatever else is random: `obj_fn=lambda p: loss(p, batch)`.
+    and over whatever else is random: `obj_fn=lambda p: loss(p, batch)`. It sees parameters in
+    float16, or of a smaller range yet, in float32, so that second derivatives do not overflow.
 
     Shapes: u is a tree like the params. For a complex parameter w = x + iy it is real, the mean
         of the second derivatives in x and in y.
@@ -89,9 +90,11 @@ def gauss_newton_bartlett_estimator(
     a draw costs one gradient. It is unbiased where the loss is the negative logarithm of that
     distribution's density and the B labels are drawn independently of each other.
 
-    `sampled_loss_fn`, an extra argument of `update`, is a function (params, key) -> (loss, B). The
-    labels must come from the model, with the key, not from the data: with those it would be the
-    empirical Fisher diagonal, which is another thing. For a classifier or a language model:
+    `sampled_loss_fn`, an extra argument of `update`, is a function (params, key) -> (loss, B). It
+    sees parameters in float16, or of a smaller range yet, in float32, so that gradients beyond
+    that range are kept. The labels must come from the model, with the key, not from the data: with
+    those it would be the empirical Fisher diagonal, which is another thing. For a classifier or a
+    language model:
 
         def sampled_loss_fn(params, key):
             logits = model(params, inputs)
@@ -191,6 +194,12 @@ def _squared(g: jax.Array) -> jax.Array:
     return abs2(_wide(g)) / (2 if jnp.iscomplexobj(g) else 1)
 
 
+def _in_range(x: jax.Array) -> jax.Array:
+    """x in an accumulator dtype if its own has a smaller range: bfloat16 has that of float32."""
+    wide = _wide(x)
+    return wide if jnp.finfo(x.dtype).maxexp < jnp.finfo(jnp.bfloat16).maxexp else x
+
+
 def _wide(x: jax.Array) -> jax.Array:
     return x.astype(with_precision_of(x.dtype, accumulator_dtype(x.dtype)))
 
@@ -221,7 +230,7 @@ class _Estimator(Body):
         need_params(self.name, flow)
         key, now = jax.random.split(check_state(self.name, self.kind, state).key)
         places = [k for k, on in enumerate(flow.trainable) if on]
-        point = _Point(flow, places, [flow.param_arrays[k] for k in places])
+        point = _Point(flow, places, [_in_range(flow.param_arrays[k]) for k in places])
         draw = self.sampler(self.name, point)
         for place, u in zip(places, self._mean(draw, now, point), strict=True):
             flow.leaves[place] = u

@@ -1,8 +1,12 @@
-"""Sharpness: the gradient mixed with the one at the worst point nearby."""
+"""Sharpness: the gradient mixed with the one at the worst point nearby.
+
+What measures the sharpness of a loss is in gradtx/curvature/_sharpness.py.
+"""
 
 import dataclasses
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 from .._core import leaves
@@ -50,7 +54,10 @@ def _from_the_param(g, state, p, h):
 
 
 def _mixed(g, state, p, h):
-    return (1 - h.alpha) * g + h.alpha * h.nearby, state
+    # Where a weight is 0 its gradient is left out, even if it is inf or nan.
+    near = jnp.where((h.alpha == 0) & ~jnp.isfinite(h.nearby), 0, h.nearby)
+    g = jnp.where((h.alpha == 1) & ~jnp.isfinite(g), 0, g)
+    return (1 - h.alpha) * g + h.alpha * near, state
 
 
 _RELATIVE = Rule(_times_size_of_param, params=True)
@@ -163,7 +170,8 @@ def penalize_gradient_norm(
       0.5 and 1 in its authors' examples.
     - Any alpha: to first order in rho the mix is the gradient of loss + lambda norm(gradient) with
       lambda = alpha rho.
-    - `alpha=0` is inner alone.
+    - `alpha=0` is inner alone, and with `alpha=1` g has no part in the mix, even where what
+      is left out is inf or nan.
 
     `grad_fn`, an extra argument of `update`, is a function params -> gradients of the same loss. It
     closes over the batch and the keys that g was taken with, so that both see the same:
@@ -209,7 +217,8 @@ def penalize_gradient_norm(
     Source: Zhao, Zhang, Hu 2022, https://arxiv.org/abs/2202.03599, Algorithm 1; Foret et al. 2020,
         https://arxiv.org/abs/2010.01412, eq. 2 and 3 for the norm of p = 2; Kwon et al. 2021,
         https://arxiv.org/abs/2102.11600, Algorithm 1.
-    Differs: where g is 0, so is e. ASAM's weight decay is left to inner.
+    Differs: where g is 0, so is e; in float32 also where all of T g is below 1e-19 or so, since
+        the squares in its norm vanish. ASAM's weight decay is left to inner.
     """
     name = "penalize_gradient_norm"
     everywhere = isinstance(adaptive, (bool, np.bool_))

@@ -26,7 +26,8 @@ def collect(
     """The batches, each a tuple of arguments.
 
     Raises:
-        ValueError: If both or neither of the two are given, or there is no batch.
+        ValueError: If both are given, there is no batch, or it cannot be told how many examples one
+            of several has.
         TypeError: If the batches can be read once only.
     """
     if batches is None:
@@ -47,6 +48,9 @@ def collect(
         kept = tuple(_as_arguments(batch) for batch in batches)
         if not kept:
             raise ValueError(f"{owner}: `batches` must hold at least one batch, but is empty.")
+        if len(kept) > 1:
+            for batch in kept:
+                examples(owner, batch)
         return kept
     if callable(batches) or isinstance(batches, Iterable):
         return Stream(batches)
@@ -56,12 +60,22 @@ def collect(
     )
 
 
-def examples(batch: tuple[Any, ...]) -> int:
-    """How much a batch weighs: the length of the first axis of its first array that has axes."""
-    for leaf in jax.tree.leaves(batch):
-        if getattr(leaf, "ndim", 0):
-            return int(leaf.shape[0])
-    return 1
+def examples(owner: str, batch: tuple[Any, ...]) -> int:
+    """How much a batch weighs: the length of the first axis of its arrays, 1 if none has axes.
+
+    Raises:
+        ValueError: If that differs between its arrays.
+    """
+    shapes = [leaf.shape for leaf in jax.tree.leaves(batch) if getattr(leaf, "ndim", 0)]
+    lengths = {int(shape[0]) for shape in shapes}
+    if len(lengths) > 1:
+        raise ValueError(
+            f"{owner}: all arrays of a batch must have its examples along the first axis, since a "
+            f"batch weighs as it has examples, but the shapes are {shapes}. Put what all batches "
+            "share into the function, with functools.partial, and wrap old keys of random numbers "
+            "with jax.random.wrap_key_data."
+        )
+    return lengths.pop() if lengths else 1
 
 
 def _as_arguments(batch: Any) -> tuple[Any, ...]:

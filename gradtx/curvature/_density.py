@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from ._lanczos import Lanczos, generator
-from ._operator import Operator, check_operator
+from ._operator import Operator, check_outside_jit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +77,7 @@ def spectral_density(
     *,
     probes: int | jax.Array | np.ndarray = 10,
     steps: int = 80,
-    key: jax.Array | None = None,
+    key: jax.Array | int | None = None,
     progress: Callable[[int, int], Any] | None = None,
 ) -> SpectralDensity:
     """The distribution of all eigenvalues, from a few random vectors.
@@ -98,37 +98,41 @@ def spectral_density(
         probes: How many random normal vectors, at least 1; or the vectors themselves as rows, of
             shape (probes, n) and not 0, such as all unit vectors for an exact result.
         steps: Lanczos steps for each, at least 1; no more than n are taken.
-        key: Key for the probes; None for a fixed one.
+        key: Key for the probes, or an integer; None for a fixed one.
         progress: Called with the number of products so far and of all of them.
 
     Returns:
         The density.
 
     Raises:
-        TypeError: If no operator is given.
-        ValueError: If a number is out of its range, or the probes have another shape.
+        TypeError: If no operator is given, or it is called while JAX is tracing.
+        ValueError: If a number is out of its range, or the probes have another shape or are 0.
         FloatingPointError: If a product is not finite.
 
     Source: Ghorbani, Krishnan, Xiao 2019, https://arxiv.org/abs/1901.10159, algorithms 1 and 2;
         Golub, Welsch 1969, https://doi.org/10.1090/S0025-5718-69-99647-1, for the quadrature.
     """
     owner = "spectral_density"
-    check_operator(owner, operator)
+    check_outside_jit(owner, operator)
     size = operator.size
-    given = None if isinstance(probes, int) else np.asarray(probes)
+    given = np.asarray(probes)
+    given = None if given.ndim == 0 and np.issubdtype(given.dtype, np.integer) else given
     if given is not None and (given.ndim != 2 or given.shape[1] != size or not given.shape[0]):
         raise ValueError(
             f"{owner}: probes given as vectors must have shape (probes, {size}), but have "
             f"{given.shape}."
         )
-    count = probes if isinstance(probes, int) else len(np.asarray(probes))
+    if given is not None and not np.all(np.any(given, axis=1)):
+        raise ValueError(f"{owner}: probes must not be 0, but one of them is: it has no direction.")
+    count = int(np.asarray(probes)) if given is None else len(given)
     if count < 1 or steps < 1:
         raise ValueError(
             f"{owner}: `probes` and `steps` must be at least 1, but they are {count} and {steps}."
         )
     steps = min(steps, size)
-    rng = generator(key)
-    nodes, weights, products = np.zeros((count, steps)), np.zeros((count, steps)), 0
+    rng = generator(owner, key)
+    nodes: list[np.ndarray] = []
+    weights, products = np.zeros((count, steps)), 0
     for probe in range(count):
         lanczos = Lanczos(operator, steps, rng)
         lanczos.begin(None if given is None else given[probe])
@@ -137,10 +141,10 @@ def spectral_density(
             if progress is not None:
                 progress(products + lanczos.products, count * steps)
         ritz, m = lanczos.ritz(), lanczos.size
-        nodes[probe], weights[probe, :m] = ritz.values[-1], ritz.vectors[0] ** 2
-        nodes[probe, :m] = ritz.values
+        weights[probe, :m] = ritz.vectors[0] ** 2
+        nodes.append(np.pad(ritz.values, (0, steps - m), mode="edge"))
         products += lanczos.products
-    return SpectralDensity(nodes, weights, size, products)
+    return SpectralDensity(np.stack(nodes), weights, size, products)
 
 
 def _standard_error(each: np.ndarray) -> float:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._lanczos import Lanczos
-from ._operator import Operator, check_operator
+from ._operator import Operator, check_outside_jit
 from ._search import Found, Progress, Search, check_search
 
 
@@ -53,6 +53,8 @@ class Eigenvalues:
         lines = [f"{'eigenvalue':>14}{'error at most':>16}"]
         for value, error, good in zip(self.values, self.errors, self.converged, strict=True):
             lines.append(f"{value:14.7g}{error:16.1e}{'' if good else '  not converged'}")
+        if np.any(~self.converged & (self.bounds <= self.rounding)):
+            lines.append("errors limited by the rounding or asymmetry of the products")
         lines.append(f"{self.products} products, tolerance {self.tolerance:g} of {self.scale:.3g}")
         if not self.multiplicity_checked:
             lines.append("not looked for further copies of multiple eigenvalues")
@@ -69,7 +71,7 @@ def eigenvalues(
     multiplicity: bool = True,
     basis: int | None = None,
     max_products: int | None = None,
-    key: jax.Array | None = None,
+    key: jax.Array | int | None = None,
     progress: Callable[[Progress], Any] | None = None,
 ) -> Eigenvalues:
     """The algebraically largest and smallest eigenvalues of an operator, by Lanczos.
@@ -101,16 +103,17 @@ def eigenvalues(
         multiplicity: Whether to look for further copies. Without, each value may count once only
             however often it occurs; that saves a third to a half of the products.
         basis: The most basis vectors; None for 256 MB of them, but 40 to 2000.
-        max_products: The most products with A; None for 1000, or twice the
-            basis if that is more.
-        key: Key for the starting vectors; None for a fixed one.
+        max_products: The most products with A, at least one for each value; None for 1000, or
+            twice the basis if that is more.
+        key: Key for the starting vectors, or an integer; None for a fixed one.
         progress: Called with a `Progress` as the estimates improve.
 
     Returns:
         The eigenvalues with their bounds.
 
     Raises:
-        TypeError: If no operator is given.
+        TypeError: If no operator is given, a count is no integer, or it is called while JAX is
+            tracing.
         ValueError: If a number is out of its range, or the operator is not symmetric.
         FloatingPointError: If a product is not finite.
 
@@ -119,7 +122,11 @@ def eigenvalues(
         https://doi.org/10.1137/S0895479898334605, for the restart.
     """
     owner = "eigenvalues"
-    check_operator(owner, operator)
+    check_outside_jit(owner, operator)
+    for name, given in (("largest", largest), ("smallest", smallest)):
+        if isinstance(given, bool) or not isinstance(given, (int, np.integer)):
+            raise TypeError(f"{owner}: `{name}` must be an integer, but is {given!r}.")
+    largest, smallest = int(largest), int(smallest)
     if largest < 0 or smallest < 0 or largest + smallest < 1:
         raise ValueError(
             f"{owner}: `largest` and `smallest` must not be negative, and one of them be positive, "
@@ -137,6 +144,7 @@ def eigenvalues(
         return bool(np.all(found.bounds <= goal)), goal
 
     search = Search(
+        owner,
         operator,
         largest,
         smallest,

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._core.keys import as_key
+from ._layout import scaled
 from ._operator import Operator
 
 _EXACT = jax.lax.Precision.HIGHEST  # accelerators would take products in bfloat16 or TF32
@@ -63,7 +65,7 @@ class Lanczos:
         self._errors = np.zeros(most)  # residuals that were dropped, per row
         self._most_rows = _by_eight(most + 1)
         rows = min(self._most_rows, _FIRST_ROWS)
-        self._basis = jax.device_put(np.zeros((rows, operator.size), operator.dtype))
+        self._basis = operator.place(np.zeros((rows, operator.size), operator.dtype))
         self._newest: Any = None  # as a matrix of one row
 
     @property
@@ -83,7 +85,7 @@ class Lanczos:
         self.beta, self.invariant = 0.0, False
         while True:
             given = self._rng.standard_normal(self.operator.size) if vector is None else vector
-            w = jax.device_put(np.asarray(given, self.operator.dtype))
+            w = self.operator.place(np.asarray(given, self.operator.dtype))
             self._basis, self._newest, _, norm = _extend(self._room(self.size), self.size, w)
             if float(norm) > 0.0 or vector is not None:
                 return
@@ -189,9 +191,12 @@ class Lanczos:
         return basis
 
 
-def generator(key: jax.Array | None) -> np.random.Generator:
+def generator(owner: str, key: Any) -> np.random.Generator:
     """Random numbers for starting vectors: drawn on the host, as the loop runs there."""
-    return np.random.default_rng(0 if key is None else np.asarray(jax.random.key_data(key)).ravel())
+    if key is None:
+        return np.random.default_rng(0)
+    data = jax.random.key_data(as_key(f"{owner}: `key`", key))
+    return np.random.default_rng(np.asarray(data).ravel())
 
 
 @functools.partial(jax.jit, donate_argnums=0)
@@ -212,10 +217,11 @@ def _extend(basis: jax.Array, row: Any, w: jax.Array) -> tuple:
     w = w - jnp.dot(first, basis, precision=_EXACT)
     second = along(w)
     w = w - jnp.dot(second, basis, precision=_EXACT)
+    size, w = scaled(w)
     norm = jnp.sqrt(jnp.dot(w, w, precision=_EXACT))
     unit = (w / jnp.where(norm > 0, norm, jnp.ones_like(norm)))[None]
     basis = jax.lax.dynamic_update_slice_in_dim(basis, unit, row, 0)
-    return basis, unit, jnp.stack([first, second]), norm
+    return basis, unit, jnp.stack([first, second]), size * norm
 
 
 @jax.jit

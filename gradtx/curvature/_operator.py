@@ -8,12 +8,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec, reshard
 
 from .._core import leaves
 from .._core.fuse import cleared_with_caches
 from ..typing import Numeric
 from ._batches import Stream, examples
-from ._layout import Layout, lay_out
+from ._layout import Layout, lay_out, split_like
 
 _MOST_PROGRAMS = 32
 _BLOCK = 8  # vectors in one compiled loop
@@ -42,9 +43,11 @@ class Operator:
 
         A v = sum over batches of n_b A_b v / sum of n_b + damping v
 
-    where n_b is the length of the first axis of the first array of a batch (1 if there is none).
-    Products are compiled once for each function and shape. An operator is a pytree, so that a
-    function under `jit` can take it as an argument.
+    where n_b is the length of the first axis, the same for all arrays of a batch that have axes (1
+    if there is none).
+    Products are compiled once for each function and shape. The functions must be pure: what they
+    close over is compiled in, so pass data that change as arguments, or make a new function. An
+    operator is a pytree, so that a function under `jit` can take it as an argument.
 
     Shapes: v and A v are trees like the params. Leaves that are not floating-point arrays are
         passed over in v and are None in A v.
@@ -62,6 +65,8 @@ class Operator:
         self._product, self._arrays, self._others = product, list(arrays), list(others)
         self._batches, self._damping = batches, damping
         self._program: Callable[..., jax.Array] | None = None
+        self._copied: NamedSharding | None = None
+        self._searched = False  # whether a mesh has been looked for, to copy flat vectors on
 
     @property
     def size(self) -> int:
@@ -90,8 +95,12 @@ class Operator:
             damping: What is added to the diagonal, in the units of A; any real number.
 
         Raises:
-            ValueError: If it is not finite.
+            ValueError: If it is not finite, or no number.
         """
+        if np.shape(damping) != ():
+            raise ValueError(
+                f"damped: `damping` must be one number, but has shape {np.shape(damping)}."
+            )
         if not leaves.is_traced(damping) and not np.all(np.isfinite(damping)):
             raise ValueError(f"damped: `damping` must be finite, but is {damping}.")
         total = self._damping + damping
@@ -101,7 +110,22 @@ class Operator:
         """A v, in the dtypes of the params."""
         layout = self._product.layout
         row = layout.read(self._product.name, v)
-        return layout.direction(layout.split(self.apply(row)))
+        return self._direction(layout.split(self.apply(row)))
+
+    def _direction(self, parts: list[jax.Array]) -> Any:
+        """The tree of some arrays, on the devices where those of the params are."""
+        placed = [split_like(x, like) for x, like in zip(parts, self._arrays, strict=True)]
+        return self._product.layout.direction(placed)
+
+    def place(self, vectors: Any) -> jax.Array:
+        """Flat vectors, with a copy on every device that the params or the data are on."""
+        if not self._searched:
+            self._copied, self._searched = _copied(jax.tree.leaves(self)), True
+        if self._copied is None:
+            return jnp.asarray(vectors)
+        if AxisType.Explicit in self._copied.mesh.axis_types:
+            return reshard(jnp.asarray(vectors), self._copied)
+        return vectors if leaves.is_traced(vectors) else jax.device_put(vectors, self._copied)
 
     def apply(self, vectors: jax.Array) -> jax.Array:
         """A times each row, reading every batch once.
@@ -110,10 +134,11 @@ class Operator:
             vectors: Flat vectors as rows, of shape (k, n), in the order of `flatten`.
 
         Raises:
-            ValueError: If the shape is another one, there is no batch, or batches that are read
-                from a function would be read while JAX is tracing.
+            ValueError: If the shape is another one, there is no batch, arrays of one of several
+                batches differ in the length of their first axis, or batches that are read from a
+                function would be read while JAX is tracing.
         """
-        vectors = jnp.asarray(vectors).astype(self.dtype)
+        vectors = self.place(jnp.asarray(vectors).astype(self.dtype))
         if vectors.ndim != 2 or vectors.shape[1] != self.size:
             raise ValueError(
                 f"{self._product.name}: vectors must have shape (k, {self.size}), a row each, but "
@@ -129,7 +154,7 @@ class Operator:
         for batch in self._batches:
             part = self._multiply(batch, vectors)
             many = not (isinstance(self._batches, tuple) and len(self._batches) == 1)
-            count = examples(batch) if many else 1
+            count = examples(self._product.name, batch) if many else 1
             part = part * float(count) if many else part
             total, weight = part if total is None else total + part, weight + count
         if total is None or weight == 0:
@@ -192,7 +217,7 @@ class Operator:
             vector: The vector, in the order of `flatten`.
         """
         layout = self._product.layout
-        return layout.direction(layout.split(jnp.asarray(vector), wide=True))
+        return self._direction(layout.split(self.place(vector), wide=True))
 
     def dense(self) -> jax.Array:
         """The matrix, of shape (n, n): n products, for small problems and for tests."""
@@ -235,7 +260,8 @@ def linear_operator(function: Callable[[Any], Any], params: Any) -> Operator:
         array stands.
 
     Args:
-        function: v -> A v, linear and symmetric; pure, since it is compiled.
+        function: v -> A v, linear and symmetric; pure: arrays that it closes over are compiled
+            into it, so make a new function where they change.
         params: Tree that says what v looks like; its values do not matter.
 
     Returns:
@@ -243,11 +269,13 @@ def linear_operator(function: Callable[[Any], Any], params: Any) -> Operator:
 
     Raises:
         TypeError: If a leaf of the params is complex.
-        ValueError: If they hold no floating-point array.
+        ValueError: If they hold no floating-point array, or `function` returns another tree.
     """
     owner = "linear_operator"
     layout, arrays, others = lay_out(owner, params)
-    return Operator(Product(owner, _given, (function,), layout), arrays, others, ((),))
+    operator = Operator(Product(owner, _given, (function,), layout), arrays, others, ((),))
+    operator.check()
+    return operator
 
 
 def check_operator(owner: str, operator: Any) -> None:
@@ -259,6 +287,17 @@ def check_operator(owner: str, operator: Any) -> None:
         )
 
 
+def check_outside_jit(owner: str, operator: Any) -> None:
+    """Raise if no operator is given, or JAX is tracing: the loop looks at numbers."""
+    check_operator(owner, operator)
+    if _any_traced((operator, jnp.zeros([]))):
+        raise TypeError(
+            f"{owner}: runs in Python, since it decides from the numbers when to stop: it must be "
+            "called outside of jit, vmap and the like. trace, diagonal, hutch_plus_plus and "
+            "sharpness work inside."
+        )
+
+
 def _given(functions, rebuild, batch, x, v):
     del batch
     (function,) = functions
@@ -266,8 +305,23 @@ def _given(functions, rebuild, batch, x, v):
     trained = iter(v)
     given = [next(trained) if leaves.is_inexact(leaf) else None for leaf in outside]
     treedef = leaves.flatten(rebuild(x))[1]
-    result = treedef.flatten_up_to(function(treedef.unflatten(given)))
-    return [r for r, leaf in zip(result, outside, strict=True) if leaves.is_inexact(leaf)]
+    result = leaves.align(
+        treedef,
+        function(treedef.unflatten(given)),
+        owner="linear_operator",
+        what="what the function returns",
+        reference=rebuild(x),
+        reference_name="the leaves of the params",
+    )
+    pairs = [(r, leaf) for r, leaf in zip(result, outside, strict=True) if leaves.is_inexact(leaf)]
+    for index, (r, leaf) in enumerate(pairs):
+        if not leaves.is_inexact(r) or jnp.shape(r) != jnp.shape(leaf):
+            raise ValueError(
+                f"linear_operator: trained leaf {index} of what the function returns must be like "
+                f"its parameter, {leaves.describe_leaf(leaf)}, but is {leaves.describe_leaf(r)}. "
+                "Is A v a tree like v?"
+            )
+    return [r for r, _ in pairs]
 
 
 def _multiply(product: Product, arrays, others, batch, vectors, rows=None) -> jax.Array:
@@ -277,7 +331,7 @@ def _multiply(product: Product, arrays, others, batch, vectors, rows=None) -> ja
         return layout.params(x, others)
 
     def one(vector):
-        v = layout.split(vector)
+        v = [split_like(part, x) for part, x in zip(layout.split(vector), arrays, strict=True)]
         return layout.ravel(product.function(product.functions, rebuild, batch, arrays, v))
 
     if vectors.shape[0] == 1:
@@ -298,6 +352,21 @@ def _compiled(product: Product) -> Callable[..., jax.Array]:
 
 
 cleared_with_caches(_compiled.cache_clear)
+
+
+def _copied(arrays: list[Any]) -> NamedSharding | None:
+    """A copy on every device of the mesh that arrays are on; None if they are on none."""
+    for array in arrays:
+        sharding = None
+        if leaves.is_traced(array):
+            sharding = jax.typeof(array).sharding
+            if AxisType.Explicit not in sharding.mesh.axis_types:
+                continue
+        elif isinstance(array, jax.Array):
+            sharding = array.sharding
+        if isinstance(sharding, NamedSharding):
+            return NamedSharding(sharding.mesh, PartitionSpec())
+    return None
 
 
 def _any_traced(tree: Any) -> bool:

@@ -25,7 +25,9 @@ def hessian(
     Units: those of the loss, over the square of those of the params.
 
     Args:
-        loss: loss(params, *args) -> scalar, twice differentiable; a mean over the examples.
+        loss: loss(params, *args) -> scalar, twice differentiable; a mean over the examples. It
+            must be pure: what it closes over is compiled in. Pass data as arguments, or call
+            `gradtx.clear_caches` when what it closes over has changed.
         params: Tree of parameters. Integers, None, keys and the like are passed on to the loss,
             and a direction has nothing there.
         *args: The data, passed on to the loss.
@@ -68,7 +70,7 @@ def gauss_newton(
     Units: those of the loss, over the square of those of the params.
 
     Args:
-        model: model(params, inputs) -> outputs.
+        model: model(params, inputs) -> outputs; pure, as the loss: see `hessian`.
         loss: loss(outputs, *targets) -> scalar, convex in the outputs; a mean over the examples.
         params: Tree of parameters.
         *args: inputs, then the targets.
@@ -134,8 +136,9 @@ def fisher(
     Units: 1, over the square of those of the params.
 
     Args:
-        model: model(params, inputs) -> outputs: logits for "categorical" and "bernoulli", the mean
-            at variance 1 for "normal", the logarithm of the rate for "poisson".
+        model: model(params, inputs) -> outputs, pure, see `hessian`: logits for "categorical" and
+            "bernoulli", the mean at variance 1 for "normal", the logarithm of the rate for
+            "poisson".
         params: Tree of parameters.
         *args: The inputs, one argument.
         distribution: One of those names, or a function from the outputs to their log-partition,
@@ -191,7 +194,8 @@ def empirical_fisher(
 
     Args:
         loss: loss(params, *args) -> scalar, the mean over the examples given: it is called with
-            one example at a time, first axis 1. No example may depend on another.
+            one example at a time, first axis 1. No example may depend on another. Pure; see
+            `hessian`.
         params: Tree of parameters.
         *args: The data.
         batches: Data in several batches instead; see `hessian`.
@@ -235,7 +239,7 @@ def _empirical_fisher(functions, rebuild, batch, x, v):
 
     _, pull_back = jax.vjp(losses, x)
     _, change = jax.jvp(losses, (x,), (v,))
-    return pull_back(change / float(examples(batch)))[0]
+    return pull_back(change / float(examples("empirical_fisher", batch)))[0]
 
 
 def _operator(name, function, functions, params, args, batches) -> Operator:

@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from ._lanczos import Lanczos, Ritz, generator
@@ -66,18 +65,19 @@ class Search:
 
     def __init__(
         self,
+        owner: str,
         operator: Operator,
         largest: int,
         smallest: int,
         *,
         basis: int,
         max_products: int,
-        key: jax.Array | None,
+        key: Any,
         settled: Settled,
         multiple: bool,
         progress: Callable[[Progress], Any] | None,
     ) -> None:
-        self.lanczos = Lanczos(operator, min(basis, operator.size), generator(key))
+        self.lanczos = Lanczos(operator, min(basis, operator.size), generator(owner, key))
         self._largest, self._smallest = largest, smallest
         self._limit, self._settled, self._multiple = max_products, settled, multiple
         self._progress = progress
@@ -207,6 +207,9 @@ def check_search(owner: str, operator: Operator, wanted: int, basis: Any, produc
             f"others fit, but is {basis}."
         )
     products = max(1000, 2 * basis) if products is None else int(products)
-    if products < 1:
-        raise ValueError(f"{owner}: `max_products` must be at least 1, but is {products}.")
+    if products < min(wanted, size):
+        raise ValueError(
+            f"{owner}: `max_products` must be at least {min(wanted, size)}, since each eigenvalue "
+            f"takes one, but is {products}."
+        )
     return basis, products

@@ -1,4 +1,7 @@
-"""Curvature along the gradient, from one product."""
+"""Curvature along the gradient, from one product.
+
+The optimizer that seeks flat minima, `penalize_gradient_norm`, is in gradtx/_wrap/sharpness.py.
+"""
 
 from typing import Any, NamedTuple
 
@@ -6,6 +9,7 @@ import jax
 
 from .._core.numerics import divide
 from ..tree import norm, vdot
+from ._layout import scaled
 from ._operator import Operator, check_operator
 
 
@@ -52,9 +56,16 @@ def sharpness(operator: Operator, gradient: Any) -> Sharpness:
     """
     check_operator("sharpness", operator)
     g = operator._product.layout.read("sharpness", gradient)
-    return Sharpness(*_along(g, operator.apply(g)))
+    size, g = _scaled(g)  # so that the squares of a small or large gradient do not vanish
+    return Sharpness(*_along(size, g, operator.apply(g)))
+
+
+_scaled = jax.jit(scaled)
 
 
 @jax.jit
-def _along(g: jax.Array, product: jax.Array) -> tuple[jax.Array, ...]:
-    return divide(vdot(g, product), vdot(g, g)), norm(g), norm(product)
+def _along(size: jax.Array, g: jax.Array, product: jax.Array) -> tuple[jax.Array, ...]:
+    """The three for size g, where g has entries of magnitude up to 1."""
+    height, product = scaled(product)
+    curvature = divide(vdot(g, product), vdot(g, g)) * height
+    return curvature, size * norm(g), size * (height * norm(product))

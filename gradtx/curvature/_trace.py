@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from .._core.keys import as_key
+from ._layout import scaled
 from ._operator import Operator, check_operator
 
 _ROWS = 8  # probes that are multiplied together: batches are read once for so many
@@ -29,7 +31,7 @@ class Estimate(NamedTuple):
 
 def trace(
     operator: Operator,
-    key: jax.Array,
+    key: jax.Array | int,
     probes: int = 32,
     distribution: str = "rademacher",
 ) -> Estimate:
@@ -45,7 +47,7 @@ def trace(
 
     Args:
         operator: What to take the trace of.
-        key: Key for the probes.
+        key: Key for the probes, or an integer.
         probes: Number of vectors, at least 1.
         distribution: "rademacher" or "normal".
 
@@ -60,14 +62,14 @@ def trace(
         https://doi.org/10.1007/BF01395775, for normal vectors.
     """
     _check("trace", operator, probes, 1, distribution)
-    samples = _samples(operator, key, probes, distribution)
+    samples = _samples(operator, as_key("trace: `key`", key), probes, distribution)
     value, error = _mean([_forms(v, Av) for v, Av in samples])
     return Estimate(value, error, probes)
 
 
 def hutch_plus_plus(
     operator: Operator,
-    key: jax.Array,
+    key: jax.Array | int,
     products: int = 48,
     distribution: str = "rademacher",
 ) -> Estimate:
@@ -84,7 +86,7 @@ def hutch_plus_plus(
 
     Args:
         operator: What to take the trace of.
-        key: Key for the random vectors.
+        key: Key for the random vectors, or an integer.
         products: Number of products with the operator, at least 6; what is left over by division
             by 3 goes to the last part.
         distribution: "rademacher" or "normal".
@@ -99,7 +101,7 @@ def hutch_plus_plus(
     Source: Meyer, Musco, Musco, Woodruff 2021, https://arxiv.org/abs/2010.09649, algorithm 1.
     """
     _check("hutch_plus_plus", operator, products, 6, distribution)
-    first, second = jax.random.split(key)
+    first, second = jax.random.split(as_key("hutch_plus_plus: `key`", key))
     columns = min(products // 3, operator.size)
     sketch = jnp.concatenate([Av for _, Av in _samples(operator, first, columns, distribution)])
     Q = _orthonormal(sketch)
@@ -109,7 +111,7 @@ def hutch_plus_plus(
     return Estimate(exact + value, error, products)
 
 
-def diagonal(operator: Operator, key: jax.Array, probes: int = 32) -> Estimate:
+def diagonal(operator: Operator, key: jax.Array | int, probes: int = 32) -> Estimate:
     """The diagonal, estimated from products with random signs.
 
         d = mean over probes of v * A v,   v = +-1
@@ -123,7 +125,7 @@ def diagonal(operator: Operator, key: jax.Array, probes: int = 32) -> Estimate:
 
     Args:
         operator: What to take the diagonal of.
-        key: Key for the probes.
+        key: Key for the probes, or an integer.
         probes: Number of vectors, at least 1.
 
     Returns:
@@ -136,14 +138,15 @@ def diagonal(operator: Operator, key: jax.Array, probes: int = 32) -> Estimate:
     Source: Bekas, Kokiopoulou, Saad 2007, https://doi.org/10.1016/j.apnum.2007.01.003, eq. 1.
     """
     _check("diagonal", operator, probes, 1)
-    nothing = jnp.zeros([operator.size], operator.dtype)
-    count, mean, squares = 0, nothing, nothing
-    for v, Av in _samples(operator, key, probes, "rademacher"):
-        mean, squares = _merge(mean, squares, float(count), v * Av)
+    mean = squares = operator.place(jnp.zeros([operator.size], operator.dtype))
+    count, size = 0, jnp.ones([], operator.dtype)
+    for v, Av in _samples(operator, as_key("diagonal: `key`", key), probes, "rademacher"):
+        if count == 0:
+            size, _ = scaled(v * Av)
+        mean, squares = _merge(mean, squares, float(count), v * Av / size)
         count += v.shape[0]
-    spread = probes * (probes - 1) or math.nan
-    error = jnp.sqrt(squares / spread)
-    return Estimate(operator.unflatten(mean), operator.unflatten(error), probes)
+    error = jnp.sqrt(squares / (probes * (probes - 1) or math.nan))
+    return Estimate(operator.unflatten(mean * size), operator.unflatten(error * size), probes)
 
 
 _SAMPLERS = {"rademacher": jax.random.rademacher, "normal": jax.random.normal}
@@ -153,7 +156,7 @@ def _samples(operator: Operator, key, probes: int, distribution: str, Q: Any = N
     """Pairs (v, A v), some rows at a time; without their part in the rows of Q."""
     for number, start in enumerate(range(0, probes, _ROWS)):
         shape = min(_ROWS, probes - start), operator.size
-        v = _draw(key, number, shape, operator.dtype, distribution)
+        v = operator.place(_draw(key, number, shape, operator.dtype, distribution))
         v = v if Q is None else _project(v, Q)
         yield v, operator.apply(v)
 
@@ -171,7 +174,7 @@ def _forms(v: jax.Array, Av: jax.Array) -> jax.Array:
 
 @jax.jit
 def _orthonormal(rows: jax.Array) -> jax.Array:
-    return jnp.linalg.qr(rows.T)[0].T
+    return jnp.linalg.qr(scaled(rows)[1].T)[0].T
 
 
 @jax.jit
@@ -196,7 +199,8 @@ def _mean(samples: list[jax.Array]) -> tuple[jax.Array, jax.Array]:
     count = values.shape[0]
     if count == 1:
         return values[0], jnp.full_like(values[0], math.nan)
-    return jnp.mean(values), jnp.std(values, ddof=1) / math.sqrt(count)
+    size, values = scaled(values)  # so that the squares of small ones do not vanish
+    return size * jnp.mean(values), size * (jnp.std(values, ddof=1) / math.sqrt(count))
 
 
 def _check(

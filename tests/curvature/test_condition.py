@@ -103,7 +103,7 @@ def test_gradient_descent_converges_at_the_rate_of_the_number(x64):
     [
         ({"tolerance": 1.0}, r"`tolerance` must be in \(0, 1\), but is 1.0"),
         ({"zero_tolerance": 0.0}, r"`zero_tolerance` must be in \(0, 1\), but is 0.0"),
-        ({"max_products": 0}, "condition_number: `max_products` must be at least 1"),
+        ({"max_products": 0}, "condition_number: `max_products` must be at least 2"),
     ],
 )
 def test_errors(arguments, message):
@@ -117,3 +117,34 @@ def test_no_operator():
     assert condition_number(linear_operator(lambda v: v, jnp.ones(SIZE))).value == pytest.approx(
         1.0
     )
+
+
+def diagonal(entries):
+    entries = jnp.asarray(entries, jnp.float32)
+    return hessian(lambda x, d: 0.5 * jnp.sum(d * x**2), jnp.zeros(len(entries)), entries)
+
+
+def test_float32_gives_a_number_for_what_is_plainly_definite():
+    """1e-4 is known to 2 % only, whatever `tolerance` is: all three products are taken."""
+    for damping, number in ((0.0, 1e4), (1e-3, 1.001 / 1.1e-3)):
+        found = condition_number(diagonal([1e-4, 0.5, 1.0]).damped(damping), tolerance=1e-6)
+        assert found.verdict == "positive definite" and found.products == 3 and found.limited
+        assert abs(found.value - number) <= found.error <= 0.03 * found.value
+    assert str(found).endswith("errors limited by the rounding or asymmetry of the products")
+    damped = condition_number(operator(np.linspace(-1.0, 3.0, SIZE)).damped(1.001))
+    assert damped.verdict == "positive definite" and abs(damped.value - 4001.0) <= damped.error
+
+
+def test_few_products_claim_nothing():
+    """After two, the smallest Ritz value is in the midst of the spectrum."""
+    A = operator(np.r_[-1e-3, np.linspace(0.3, 1.0, SIZE - 1)])
+    found = condition_number(A, max_products=2)
+    assert found.verdict == "inconclusive" and not found.limited
+    assert condition_number(A).verdict == "indefinite"
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1e25])
+def test_squares_of_small_and_large_curvatures_do_not_vanish(scale):
+    found = condition_number(diagonal(scale * np.linspace(1.0, 10.0, 8)))
+    assert found.value == pytest.approx(10.0, rel=1e-3)
+    assert found.smallest == pytest.approx(scale, rel=1e-3)

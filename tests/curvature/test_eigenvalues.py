@@ -140,7 +140,7 @@ def test_default_basis():
         ({"smallest": -1}, "must not be negative, .* but they are 1 and -1"),
         ({"tolerance": 0.0}, r"`tolerance` must be in \(0, 1\), but is 0.0"),
         ({"basis": 5}, "`basis` must be at least 8, .* but is 5"),
-        ({"max_products": 0}, "`max_products` must be at least 1, but is 0"),
+        ({"max_products": 0}, "`max_products` must be at least 1, since .* but is 0"),
     ],
 )
 def test_errors(arguments, message):
@@ -152,6 +152,43 @@ def test_an_operator_that_is_not_symmetric():
     shift = curvature.linear_operator(lambda v: jnp.roll(v, 1), jnp.zeros(SIZE))
     with pytest.raises(ValueError, match="must be symmetric, but q_i' A q_j and"):
         curvature.eigenvalues(shift, max_products=20)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (
+            lambda A: curvature.eigenvalues(A, 2, 2, max_products=3),
+            ValueError,
+            "`max_products` must be at least 4, since each eigenvalue takes one, but is 3",
+        ),
+        (
+            lambda A: curvature.eigenvalues(A, 1.5),
+            TypeError,
+            "`largest` must be an integer, but is 1.5",
+        ),
+        (jax.jit(lambda A: curvature.eigenvalues(A).values), TypeError, "must be called outside"),
+        (
+            lambda A: jax.jit(lambda: curvature.condition_number(A).value)(),
+            TypeError,
+            "condition_number: runs in Python",
+        ),
+        (
+            jax.jit(lambda A: curvature.spectral_density(A).nodes),
+            TypeError,
+            "trace, diagonal, hutch_plus_plus and sharpness work inside",
+        ),
+        (
+            lambda A: curvature.spectral_density(A, probes=np.zeros((1, SIZE))),
+            ValueError,
+            "probes must not be 0, but one of them is",
+        ),
+        (lambda A: A.damped(jnp.ones(2)), ValueError, "must be one number, but has shape"),
+    ],
+)
+def test_calls_that_cannot_be(call, error, message):
+    with pytest.raises(error, match=message):
+        call(operator(BULK))
 
 
 # --- large ------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ SPECTRUM = np.linspace(-1.0, 3.0, SIZE)
 
 
 def grown(steps, eigenvalues=SPECTRUM, most=SIZE):
-    lanczos = Lanczos(operator(eigenvalues), most, generator(None))
+    lanczos = Lanczos(operator(eigenvalues), most, generator("test", None))
     lanczos.begin()
     for _ in range(steps):
         lanczos.step()
@@ -88,7 +88,7 @@ def test_rounding_sees_products_that_are_coarse():
     coarse = curvature.linear_operator(
         lambda v: A(v).astype(jnp.bfloat16).astype(jnp.float32), jnp.zeros(SIZE)
     )
-    rounded = Lanczos(coarse, SIZE, generator(None))
+    rounded = Lanczos(coarse, SIZE, generator("test", None))
     rounded.begin()
     for _ in range(20):
         rounded.step()
@@ -97,7 +97,7 @@ def test_rounding_sees_products_that_are_coarse():
 
 def test_products_that_are_not_finite():
     A = curvature.linear_operator(lambda v: v / 0.0, jnp.zeros(SIZE))
-    lanczos = Lanczos(A, SIZE, generator(None))
+    lanczos = Lanczos(A, SIZE, generator("test", None))
     lanczos.begin()
     with pytest.raises(FloatingPointError, match=r"is not finite\. Are the params or the data"):
         lanczos.step()

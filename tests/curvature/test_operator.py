@@ -220,6 +220,18 @@ def tree_loss(params):
             "either as arguments or as `batches`, but 1 arguments and `batches`",
         ),
         (
+            lambda: curvature.hessian(
+                mean_square, jnp.ones(3), batches=[(jax.random.PRNGKey(0), rows())] * 2
+            ),
+            ValueError,
+            r"examples along the first axis, .* but the shapes are \[\(2,\), \(7, 3\)\]",
+        ),
+        (
+            lambda: curvature.linear_operator(lambda v: v[0], jnp.ones(3)),
+            ValueError,
+            r"trained leaf 0 of what the function returns must be like its parameter, float32\[3\]",
+        ),
+        (
             lambda: curvature.hessian(mean_square, jnp.ones(3), batches=iter([rows()])),
             TypeError,
             "but is a list_iterator: it would be empty at the second product",

@@ -31,6 +31,7 @@ def test_fisher_diag_is_the_mean_of_squares(x64):
     np.testing.assert_allclose(curvature.fisher_diag(loss, params, x, y), expected, atol=1e-14)
 
 
+@pytest.mark.slow
 def test_more_entries_than_one_block():
     x = jnp.linspace(0.1, 1.0, 100)
     diagonal = curvature.hessian_diag(lambda x, a, b: jnp.sum(a * x**3), x, 2.0, None)

@@ -34,3 +34,11 @@ def test_zero_gradient():
 def test_errors():
     with pytest.raises(TypeError, match="sharpness: `operator` must be an Operator"):
         sharpness(jnp.eye(3), jnp.ones(3))
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1e25])
+def test_squares_of_small_and_large_gradients_do_not_vanish(scale):
+    A = hessian(lambda x: jnp.sum(jnp.array([1.0, 3.0]) * x**2) / 2, jnp.ones(2))
+    found = sharpness(A, jnp.full(2, scale))
+    expected = [2.0, 2**0.5 * scale, 10**0.5 * scale]
+    np.testing.assert_allclose([float(x) for x in found], expected, rtol=1e-5)

@@ -29,6 +29,7 @@ def test_signs_see_no_noise_of_a_diagonal(key):
     assert float(found.value) == pytest.approx(3.0 * SIZE) and float(found.standard_error) == 0.0
 
 
+@pytest.mark.slow
 def test_hutch_plus_plus_is_far_better_where_few_eigenvalues_are_large(key):
     A = operator(SPECTRUM)
     plain, better = curvature.trace(A, key, 24), curvature.hutch_plus_plus(A, key, 24)
@@ -95,3 +96,13 @@ def test_errors(key, call, message):
 def test_unknown_distribution(key):
     with pytest.raises(ValueError, match=r"one of \['normal', 'rademacher'\], but is 'cauchy'"):
         curvature.trace(operator(SPECTRUM), key, 10, "cauchy")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scale", [1e-25, 1e25])
+def test_errors_of_small_and_large_operators(scale):
+    A = curvature.linear_operator(lambda v: scale * jnp.flip(v), jnp.zeros(6))
+    for estimate in (curvature.trace, curvature.hutch_plus_plus, curvature.diagonal):
+        found = estimate(A, 3, 7)  # an integer as the key
+        assert np.all(np.isfinite(found.standard_error))
+    assert np.all(found.standard_error > 0.1 * scale)

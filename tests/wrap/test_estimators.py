@@ -163,3 +163,14 @@ def test_messages():
         HUTCHINSON("7")
     with pytest.raises(ValueError, match="`n_samples` must be an integer in"):
         HUTCHINSON(n_samples=0)
+
+
+def test_second_derivatives_beyond_the_range_of_float16():
+    """1e5 in float16 is inf; what follows in the chain may bring it back."""
+    params = jnp.ones(2, jnp.float16)
+    u = estimate(
+        gx.chain(gx.hutchinson_estimator_diag_hessian(), gx.scale(1e-3)),
+        params,
+        obj_fn=lambda p: 5e4 * jnp.sum(p.astype(jnp.float32) ** 2),
+    )
+    np.testing.assert_allclose(u[0] if isinstance(u, tuple) else u, 1e2, rtol=1e-3)

@@ -186,3 +186,19 @@ def test_messages():
         gx.penalize_gradient_norm(gx.sgd(0.1), rho=-1.0)
     with pytest.raises(TypeError, match="penalize_gradient_norm: every part must be a transform"):
         gx.penalize_gradient_norm(gx.sgd)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+def test_what_has_no_weight_may_be_nan(alpha):
+    """And the derivative in alpha is that of the mix all the same."""
+    g, bad = jnp.array([1.0, 2.0]), jnp.array([3.0, jnp.nan])
+
+    def update(alpha):
+        tx = gx.penalize_gradient_norm(gx.sgd(1.0), rho=0.0, alpha=alpha)
+        given, nearby = (bad, g) if alpha_value == 1.0 else (g, bad)
+        return -tx.update(given, tx.init(g), g, grad_fn=lambda p: nearby)[0]
+
+    alpha_value = alpha
+    np.testing.assert_array_equal(update(alpha), g)
+    slope = jax.jacfwd(update)(alpha)
+    np.testing.assert_allclose(slope[0], 2.0 if alpha == 0.0 else -2.0)
