@@ -129,10 +129,13 @@ def test_float32_gives_a_number_for_what_is_plainly_definite():
     for damping, number in ((0.0, 1e4), (1e-3, 1.001 / 1.1e-3)):
         found = condition_number(diagonal([1e-4, 0.5, 1.0]).damped(damping), tolerance=1e-6)
         assert found.verdict == "positive definite" and found.products == 3 and found.limited
+        assert found.value is not None and found.error is not None
         assert abs(found.value - number) <= found.error <= 0.03 * found.value
     assert str(found).endswith("errors limited by the rounding or asymmetry of the products")
     damped = condition_number(operator(np.linspace(-1.0, 3.0, SIZE)).damped(1.001))
-    assert damped.verdict == "positive definite" and abs(damped.value - 4001.0) <= damped.error
+    assert damped.verdict == "positive definite"
+    assert damped.value is not None and damped.error is not None
+    assert abs(damped.value - 4001.0) <= damped.error
 
 
 def test_few_products_claim_nothing():
