@@ -26,7 +26,7 @@ demo: $(VENV)/.stamp-examples  ## run the main job, examples/demo.py
 	$(BIN)/python examples/demo.py $(ARGS)
 
 test: $(VENV)/.stamp-test  ## run the default test suite
-	$(PYTEST) -m "not slow and not peers" $(ARGS)
+	$(PYTEST) -m "not slow and not peers and not docs" $(ARGS)
 
 test-slow: $(VENV)/.stamp-test  ## run the tests marked slow
 	$(PYTEST) -m "slow and not peers" $(ARGS)

@@ -54,6 +54,7 @@ def run_examples(test):
     assert runner.failures == 0, "".join(report)
 
 
+@pytest.mark.docs
 @pytest.mark.parametrize("path", [*page_parameters()])
 def test_snippets_run(path, tmp_path, monkeypatch, capsys):
     """The blocks of one page run in order, in one namespace, as a reader would type them.
@@ -93,6 +94,7 @@ def examples_in_docstrings():
                 yield pytest.param(doc, name, line, id=name, marks=marks)
 
 
+@pytest.mark.docs
 @pytest.mark.parametrize(("doc", "name", "line"), [*examples_in_docstrings()])
 def test_docstring_examples(doc, name, line, tmp_path, monkeypatch):
     """Examples see gradtx, jax and jnp; they import the rest themselves."""
