@@ -36,7 +36,6 @@ from ._core.protocols import TransformUpdateExtraArgsFn as TransformUpdateExtraA
 from ._core.protocols import TransformUpdateFn as TransformUpdateFn
 from ._core.rule import Rule as Rule
 from ._core.rule import as_decay as as_decay
-from ._core.state import EmptyState as EmptyState
 from ._core.state import OptState as OptState
 from ._core.state import Params as Params
 from ._core.state import Updates as Updates
@@ -44,100 +43,59 @@ from ._core.state import init_empty_state as init_empty_state
 from ._core.transformation import GradientTransformation as GradientTransformation
 from ._core.transformation import lift as lift
 from ._core.transformation import transformation as transformation
-from ._guard.finite import ApplyIfFiniteState as ApplyIfFiniteState
 from ._guard.finite import apply_if_finite as apply_if_finite
-from ._linesearch.backtracking import (
-    ScaleByBacktrackingLinesearchState as ScaleByBacktrackingLinesearchState,
-)
 from ._linesearch.backtracking import (
     scale_by_backtracking_linesearch as scale_by_backtracking_linesearch,
 )
 from ._linesearch.from_state import value_and_grad_from_state as value_and_grad_from_state
-from ._linesearch.lbfgs import ScaleByLBFGSState as ScaleByLBFGSState
 from ._linesearch.lbfgs import scale_by_lbfgs as scale_by_lbfgs
-from ._linesearch.zoom import ScaleByZoomLinesearchState as ScaleByZoomLinesearchState
 from ._linesearch.zoom import ZoomLinesearchInfo as ZoomLinesearchInfo
 from ._linesearch.zoom import scale_by_zoom_linesearch as scale_by_zoom_linesearch
 from ._matrix.axes import GaLoreDimensionNumbers as GaLoreDimensionNumbers
 from ._matrix.axes import MuonDimensionNumbers as MuonDimensionNumbers
-from ._matrix.galore import GaLoreState as GaLoreState
 from ._matrix.galore import scale_by_galore as scale_by_galore
-from ._matrix.muon import MuonState as MuonState
 from ._matrix.muon import scale_by_muon as scale_by_muon
 from ._matrix.muon import scale_by_shape as scale_by_shape
 from ._matrix.nnls import nnls as nnls
 from ._matrix.roots import matrix_inverse_pth_root as matrix_inverse_pth_root
 from ._matrix.roots import power_iteration as power_iteration
 from ._moments.acprop import scale_by_acprop as scale_by_acprop
-from ._moments.adadelta import ScaleByAdaDeltaState as ScaleByAdaDeltaState
 from ._moments.adadelta import scale_by_adadelta as scale_by_adadelta
-from ._moments.adafactor import FactoredState as FactoredState
 from ._moments.adafactor import scale_by_factored_rms as scale_by_factored_rms
-from ._moments.adagrad import ScaleByRssState as ScaleByRssState
 from ._moments.adagrad import scale_by_rss as scale_by_rss
-from ._moments.adahessian import ScaleByAdaHessianState as ScaleByAdaHessianState
 from ._moments.adahessian import scale_by_adahessian as scale_by_adahessian
-from ._moments.adam import ScaleByAdamState as ScaleByAdamState
 from ._moments.adam import scale_by_adam as scale_by_adam
 from ._moments.adamax import scale_by_adamax as scale_by_adamax
-from ._moments.adan import ScaleByAdanState as ScaleByAdanState
 from ._moments.adan import scale_by_adan as scale_by_adan
-from ._moments.ademamix import ScaleByAdemamixState as ScaleByAdemamixState
 from ._moments.ademamix import scale_by_ademamix as scale_by_ademamix
 from ._moments.adopt import scale_by_adopt as scale_by_adopt
-from ._moments.amsgrad import ScaleByAmsgradState as ScaleByAmsgradState
 from ._moments.amsgrad import scale_by_amsgrad as scale_by_amsgrad
-from ._moments.average import CorrectBiasState as CorrectBiasState
-from ._moments.average import EmaState as EmaState
-from ._moments.average import MovingAverageState as MovingAverageState
 from ._moments.average import correct_bias as correct_bias
 from ._moments.average import ema as ema
 from ._moments.average import moving_average as moving_average
-from ._moments.belief import ScaleByBeliefState as ScaleByBeliefState
 from ._moments.belief import scale_by_belief as scale_by_belief
-from ._moments.denominators import InfinityNormState as InfinityNormState
-from ._moments.denominators import RootMaxMeanSquareState as RootMaxMeanSquareState
-from ._moments.denominators import RootMeanSquareState as RootMeanSquareState
-from ._moments.denominators import RootSumSquareState as RootSumSquareState
 from ._moments.denominators import infinity_norm as infinity_norm
 from ._moments.denominators import root_max_mean_square as root_max_mean_square
 from ._moments.denominators import root_mean_square as root_mean_square
 from ._moments.denominators import root_sum_square as root_sum_square
-from ._moments.lion import ScaleByLionState as ScaleByLionState
 from ._moments.lion import scale_by_lion as scale_by_lion
-from ._moments.madgrad import MadgradState as MadgradState
 from ._moments.madgrad import scale_by_madgrad as scale_by_madgrad
-from ._moments.momentum import TraceState as TraceState
 from ._moments.momentum import scale_by_momentum as scale_by_momentum
 from ._moments.momentum import trace as trace
-from ._moments.nadam import ScaleByNadamState as ScaleByNadamState
 from ._moments.nadam import scale_by_nadam as scale_by_nadam
-from ._moments.nesterov import NesterovLookaheadState as NesterovLookaheadState
 from ._moments.nesterov import lookahead_point as lookahead_point
 from ._moments.nesterov import nesterov_lookahead as nesterov_lookahead
-from ._moments.novograd import ScaleByNovogradState as ScaleByNovogradState
 from ._moments.novograd import scale_by_novograd as scale_by_novograd
-from ._moments.optimistic import ScaleByOptimisticGradientState as ScaleByOptimisticGradientState
 from ._moments.optimistic import scale_by_optimistic_gradient as scale_by_optimistic_gradient
 from ._moments.polyak import scale_by_polyak as scale_by_polyak
 from ._moments.radam import scale_by_radam as scale_by_radam
-from ._moments.rms import ScaleByRmsState as ScaleByRmsState
-from ._moments.rms import ScaleByRmsWithCountState as ScaleByRmsWithCountState
-from ._moments.rms import ScaleByRStdDevState as ScaleByRStdDevState
-from ._moments.rms import ScaleByRStdDevWithCountState as ScaleByRStdDevWithCountState
 from ._moments.rms import scale_by_rms as scale_by_rms
 from ._moments.rms import scale_by_stddev as scale_by_stddev
-from ._moments.rprop import ScaleByRpropState as ScaleByRpropState
 from ._moments.rprop import scale_by_rprop as scale_by_rprop
-from ._moments.simplified_ademamix import (
-    ScaleBySimplifiedAdEMAMixState as ScaleBySimplifiedAdEMAMixState,
-)
 from ._moments.simplified_ademamix import (
     scale_by_simplified_ademamix as scale_by_simplified_ademamix,
 )
-from ._moments.sm3 import ScaleBySM3State as ScaleBySM3State
 from ._moments.sm3 import scale_by_sm3 as scale_by_sm3
-from ._moments.sophia import ScaleBySophiaState as ScaleBySophiaState
 from ._moments.sophia import scale_by_sophia as scale_by_sophia
 from ._moments.trust_ratio import scale_by_trust_ratio as scale_by_trust_ratio
 from ._moments.yogi import scale_by_yogi as scale_by_yogi
@@ -199,11 +157,9 @@ from ._parts.clip import clip as clip
 from ._parts.clip import clip_by_block_norm as clip_by_block_norm
 from ._parts.clip import clip_by_block_rms as clip_by_block_rms
 from ._parts.clip import clip_by_global_norm as clip_by_global_norm
-from ._parts.decay import AddDecayedWeightsState as AddDecayedWeightsState
 from ._parts.decay import add_decayed_weights as add_decayed_weights
 from ._parts.examples import per_example_global_norm_clip as per_example_global_norm_clip
 from ._parts.examples import per_example_layer_norm_clip as per_example_layer_norm_clip
-from ._parts.noise import AddNoiseState as AddNoiseState
 from ._parts.noise import add_noise as add_noise
 from ._parts.nonnegative import keep_params_nonnegative as keep_params_nonnegative
 from ._parts.normalize import normalize as normalize
@@ -211,46 +167,24 @@ from ._parts.normalize import normalize_by_block_norm as normalize_by_block_norm
 from ._parts.normalize import normalize_by_update_norm as normalize_by_update_norm
 from ._parts.normalize import scale_by_param_block_norm as scale_by_param_block_norm
 from ._parts.normalize import scale_by_param_block_rms as scale_by_param_block_rms
-from ._parts.plateau import ReduceLROnPlateauState as ReduceLROnPlateauState
 from ._parts.plateau import reduce_on_plateau as reduce_on_plateau
-from ._parts.private import (
-    DifferentiallyPrivateAggregateState as DifferentiallyPrivateAggregateState,
-)
 from ._parts.private import differentially_private_aggregate as differentially_private_aggregate
-from ._parts.scale import ScaleByScheduleState as ScaleByScheduleState
 from ._parts.scale import scale as scale
 from ._parts.scale import scale_by_learning_rate as scale_by_learning_rate
 from ._parts.scale import scale_by_schedule as scale_by_schedule
-from ._parts.shrink import StepAndShrinkState as StepAndShrinkState
 from ._parts.shrink import step_and_shrink as step_and_shrink
 from ._parts.sign import scale_by_sign as scale_by_sign
 from ._parts.units import unitwise_clip as unitwise_clip
 from ._parts.units import unitwise_norm as unitwise_norm
-from ._parts.zero import ZeroNansState as ZeroNansState
 from ._parts.zero import set_to_zero as set_to_zero
 from ._parts.zero import zero_nans as zero_nans
-from ._stepsize.cocob import COCOBState as COCOBState
+from ._states import *
 from ._stepsize.cocob import scale_by_cocob as scale_by_cocob
-from ._stepsize.dadapt import DAdaptAdamWState as DAdaptAdamWState
-from ._stepsize.dog import DoGState as DoGState
-from ._stepsize.dog import ScaleByDistanceOverGradientsState as ScaleByDistanceOverGradientsState
 from ._stepsize.dog import scale_by_distance_over_gradients as scale_by_distance_over_gradients
 from ._stepsize.dog import scale_by_dog as scale_by_dog
-from ._stepsize.dowg import DoWGState as DoWGState
 from ._stepsize.dowg import scale_by_dowg as scale_by_dowg
-from ._stepsize.mechanic import MechanicState as MechanicState
 from ._stepsize.mechanic import mechanize as mechanize
-from ._stepsize.momo import MomoAdamState as MomoAdamState
-from ._stepsize.momo import MomoState as MomoState
-from ._stepsize.prodigy import ProdigyState as ProdigyState
-from ._tools.aliases import AdaptiveGradClipState as AdaptiveGradClipState
-from ._tools.aliases import ClipByGlobalNormState as ClipByGlobalNormState
-from ._tools.aliases import ClipState as ClipState
 from ._tools.aliases import GradientTransformationExtraArgs as GradientTransformationExtraArgs
-from ._tools.aliases import NonNegativeParamsState as NonNegativeParamsState
-from ._tools.aliases import NormalizeState as NormalizeState
-from ._tools.aliases import ScaleByTrustRatioState as ScaleByTrustRatioState
-from ._tools.aliases import ScaleState as ScaleState
 from ._tools.aliases import safe_int32_increment as safe_int32_increment
 from ._tools.aliases import tree_map_params as tree_map_params
 from ._tools.gradient import scale_gradient as scale_gradient
@@ -262,49 +196,33 @@ from ._tools.norms import safe_root_mean_squares as safe_root_mean_squares
 from ._tools.targets import incremental_update as incremental_update
 from ._tools.targets import periodic_update as periodic_update
 from ._wrap.accumulate import MultiSteps as MultiSteps
-from ._wrap.accumulate import MultiStepsState as MultiStepsState
 from ._wrap.accumulate import ShouldSkipUpdateFunction as ShouldSkipUpdateFunction
 from ._wrap.accumulate import skip_large_updates as skip_large_updates
 from ._wrap.accumulate import skip_not_finite as skip_not_finite
-from ._wrap.complex import SplitRealAndImaginaryState as SplitRealAndImaginaryState
 from ._wrap.complex import split_real_and_imaginary as split_real_and_imaginary
-from ._wrap.conditional import ConditionallyMaskState as ConditionallyMaskState
-from ._wrap.conditional import ConditionallyTransformState as ConditionallyTransformState
 from ._wrap.conditional import ConditionFn as ConditionFn
 from ._wrap.conditional import conditionally_mask as conditionally_mask
 from ._wrap.conditional import conditionally_transform as conditionally_transform
-from ._wrap.estimators import GaussNewtonBartlettState as GaussNewtonBartlettState
-from ._wrap.estimators import HutchinsonState as HutchinsonState
 from ._wrap.estimators import gauss_newton_bartlett_estimator as gauss_newton_bartlett_estimator
 from ._wrap.estimators import (
     hutchinson_estimator_diag_hessian as hutchinson_estimator_diag_hessian,
 )
 from ._wrap.flat import flatten as flatten
 from ._wrap.groups import MaskedNode as MaskedNode
-from ._wrap.groups import MaskedState as MaskedState
-from ._wrap.groups import MultiTransformState as MultiTransformState
-from ._wrap.groups import PartitionState as PartitionState
 from ._wrap.groups import freeze as freeze
 from ._wrap.groups import masked as masked
 from ._wrap.groups import multi_transform as multi_transform
 from ._wrap.groups import partition as partition
 from ._wrap.groups import selective_transform as selective_transform
-from ._wrap.hessian_diagonal import WithHessianDiagonalState as WithHessianDiagonalState
 from ._wrap.hessian_diagonal import with_hessian_diagonal as with_hessian_diagonal
 from ._wrap.lookahead import LookaheadParams as LookaheadParams
-from ._wrap.lookahead import LookaheadState as LookaheadState
 from ._wrap.lookahead import lookahead as lookahead
-from ._wrap.monitor import MonitorState as MonitorState
-from ._wrap.monitor import SnapshotState as SnapshotState
 from ._wrap.monitor import measure_with_ema as measure_with_ema
 from ._wrap.monitor import monitor as monitor
 from ._wrap.monitor import snapshot as snapshot
-from ._wrap.sam import SAMState as SAMState
 from ._wrap.sam import sam as sam
-from ._wrap.schedule_free import ScheduleFreeState as ScheduleFreeState
 from ._wrap.schedule_free import schedule_free as schedule_free
 from ._wrap.schedule_free import schedule_free_eval_params as schedule_free_eval_params
-from ._wrap.sharpness import PenalizeGradientNormState as PenalizeGradientNormState
 from ._wrap.sharpness import penalize_gradient_norm as penalize_gradient_norm
 from .losses._binary import hinge_loss as hinge_loss
 from .losses._binary import sigmoid_binary_cross_entropy as sigmoid_binary_cross_entropy
@@ -339,8 +257,6 @@ from .schedules._decay import inverse_sqrt_schedule as inverse_sqrt_schedule
 from .schedules._decay import inverse_time_schedule as inverse_time_schedule
 from .schedules._decay import linear_schedule as linear_schedule
 from .schedules._decay import polynomial_schedule as polynomial_schedule
-from .schedules._inject import InjectHyperparamsState as InjectHyperparamsState
-from .schedules._inject import InjectStatefulHyperparamsState as InjectStatefulHyperparamsState
 from .schedules._inject import inject_hyperparams as inject_hyperparams
 from .schedules._inject import inject_stateful_hyperparams as inject_stateful_hyperparams
 from .schedules._join import join_schedules as join_schedules
@@ -348,7 +264,6 @@ from .schedules._join import piecewise_constant_schedule as piecewise_constant_s
 from .schedules._join import piecewise_interpolate_schedule as piecewise_interpolate_schedule
 from .schedules._stateful import StatefulSchedule as StatefulSchedule
 from .schedules._stateful import WrappedSchedule as WrappedSchedule
-from .schedules._stateful import WrappedScheduleState as WrappedScheduleState
 from .schedules._warmup import warmup as warmup
 from .schedules._warmup import warmup_constant_schedule as warmup_constant_schedule
 from .schedules._warmup import warmup_cosine_decay_schedule as warmup_cosine_decay_schedule

@@ -23,7 +23,8 @@ LONGEST = 400
 WRITTEN = ("gradtx", "tests", "examples", "benchmarks", "docs", ".ci")
 TEXT = {".py", ".md", ".toml", ".yml", ".txt", ".json", ".jinja", ".typed", ""}
 
-# A package imports from the rows above its own, and from itself; never sideways or down.
+# A package imports from the rows above its own, and from itself; never sideways or down. Public
+# names come together in gradtx/__init__.py and gradtx/_states.py.
 ORDER = (
     ("_core",),
     ("typing", "numerics"),
@@ -39,6 +40,7 @@ ORDER = (
     ("_optimizers",),
     ("sharding",),
     ("plot", "testing"),
+    ("_states",),
 )
 LEVEL = {name: level for level, row in enumerate(ORDER) for name in row}
 

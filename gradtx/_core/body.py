@@ -8,17 +8,31 @@ whole tree.
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, NamedTuple
 
-import jax
 import numpy as np
 
-from . import leaves
-from .array import merge_arrays
 from .flow import Flow
 from .rule import Rule
 from .segment import Part
 from .stage import FusedStage
+
+Purpose = Literal["gradient", "evaluation"]
+
+
+class Inside(NamedTuple):
+    """A state inside another one.
+
+    Attributes:
+        label: What tells it from its neighbours if the user gave it a name or it has a part of
+            its own; "" for the part that a wrapper is about, and for the links of a chain.
+        body: What it is a state of.
+        state: The state.
+    """
+
+    label: str
+    body: "Body"
+    state: Any
 
 
 class Body:
@@ -44,6 +58,25 @@ class Body:
         """The inverse of `flatten_state`."""
         (state,) = slots
         return state
+
+    def inner_states(self, state: Any) -> list[Inside]:
+        """The states inside its state, each with what it is of."""
+        del state
+        return []
+
+    def with_inner_states(self, state: Any, states: list) -> Any:
+        """Its state with others inside, in the order of `inner_states`."""
+        del states
+        return state
+
+    def point(self, purpose: Purpose, state: Any, params: Any) -> Any:
+        """The parameters at which the next gradient is taken, or those that are evaluated.
+
+        Where several of its parts have something to say, each goes by what those before it said.
+        """
+        for inside in self.inner_states(state):
+            params = inside.body.point(purpose, inside.state, params)
+        return params
 
     def emit(self, plan: "Plan") -> None:
         """Append to a plan what the body does."""
@@ -217,133 +250,3 @@ class Lifted(Body):
         """What fusion needs to know of it."""
         dtypes = tuple((k, np.dtype(v)) for k, v in self.dtypes.items() if v is not None)
         return Part(self.name, self.rule, tuple(self.static.items()), dtypes)
-
-
-class Composite(Body):
-    """A body made of other transformations, its state a tuple of theirs or a dict by name."""
-
-    name: str
-    children: tuple[Any, ...]
-    names: tuple[str, ...] | None
-    any_shape = True
-
-    @functools.cached_property
-    def bodies(self) -> tuple[Body, ...]:
-        """The bodies of the children."""
-        return tuple(child.update.body for child in self.children)
-
-    def parts(self) -> Iterator[tuple[str, Any]]:
-        labels = self.names or ("",) * len(self.children)
-        return iter(zip(labels, self.children, strict=True))
-
-    def states_of(self, state: Any) -> list:
-        """The children's states in order, or an error if the state is not of this body."""
-        names = self.names
-        if names is None and type(state) is tuple and len(state) == len(self.children):
-            return list(state)
-        if names is not None and isinstance(state, dict) and set(state) == set(names):
-            return [state[name] for name in names]
-        expected = f"a tuple of {len(self.children)} states"
-        if names is not None:
-            expected = f"a dict with the keys {list(names)}"
-        raise ValueError(
-            f"{self.name}: its state must be {expected}, but is {_describe_state(state)}. "
-            "Was the state made by init() of another optimizer?"
-        )
-
-    def flatten_state(self, state: Any) -> list:
-        states = self.states_of(state)
-        return [
-            x for body, s in zip(self.bodies, states, strict=True) for x in body.flatten_state(s)
-        ]
-
-    def unflatten_state(self, slots: list) -> Any:
-        states, at = [], 0
-        for body in self.bodies:
-            states.append(body.unflatten_state(slots[at : at + body.width]))
-            at += body.width
-        return tuple(states) if self.names is None else dict(zip(self.names, states, strict=True))
-
-
-def _describe_state(state: Any) -> str:
-    if isinstance(state, dict):
-        return f"a dict with the keys {list(state)}"
-    if type(state) is tuple:
-        return f"a tuple of {len(state)}: ({', '.join(type(s).__name__ for s in state)})"
-    return f"a {type(state).__name__}"
-
-
-@dataclasses.dataclass(eq=False)
-class Sequence(Composite):
-    """Transformations one after the other; with `names` the state is a dict."""
-
-    name: str
-    children: tuple[Any, ...]
-    names: tuple[str, ...] | None = None
-
-    @functools.cached_property
-    def width(self) -> int:
-        return sum(body.width for body in self.bodies)
-
-    def emit(self, plan: Plan) -> None:
-        for body in self.bodies:
-            body.emit(plan)
-
-
-@dataclasses.dataclass(eq=False)
-class Branches(Composite):
-    """Several transformations of the same updates, merged array by array."""
-
-    name: str
-    children: tuple[Any, ...]
-    merge: Callable
-    names: tuple[str, ...] | None = None
-
-    @functools.cached_property
-    def fused(self) -> list[FusedStage] | None:
-        """The branches if all of them are leafwise, so that the merge fuses too; else None."""
-        stages = [body.plan.leafwise for body in self.bodies]
-        return None if None in stages else stages  # type: ignore[return-value]
-
-    @functools.cached_property
-    def width(self) -> int:
-        return 1 if self.fused is None else sum(body.width for body in self.bodies)
-
-    def flatten_state(self, state: Any) -> list:
-        return [state] if self.fused is None else super().flatten_state(state)
-
-    def unflatten_state(self, slots: list) -> Any:
-        return slots[0] if self.fused is None else super().unflatten_state(slots)
-
-    def emit(self, plan: Plan) -> None:
-        if self.fused is None:
-            plan.whole_tree(self)
-        else:
-            plan.merge(self.merge, self.fused)
-
-    def init(self, flow: Flow) -> Any:
-        return tuple(start(body, flow) for body in self.bodies)
-
-    def update(self, flow: Flow, state: Any) -> Any:
-        results, states = [], []
-        for body, child_state in zip(self.bodies, self.states_of(state), strict=True):
-            branch = flow.branch()
-            states.append(run(body, branch, child_state))
-            results.append(branch.leaves)
-        columns = list(zip(*results, strict=True))
-        flow.leaves = [
-            self._merged(flow, index, arrays) if flow.trainable[index] else arrays[0]
-            for index, arrays in enumerate(columns)
-        ]
-        return tuple(states)
-
-    @functools.cached_property
-    def _merge_arrays(self) -> Callable:
-        return jax.jit(functools.partial(merge_arrays, self.merge))
-
-    def _merged(self, flow: Flow, index: int, arrays: tuple) -> Any:
-        try:
-            return self._merge_arrays(flow.leaves[index], *arrays)
-        except Exception as error:
-            error.add_note(f"gradtx: in {self.name} at {leaves.path_names(flow.tree)[index]}.")
-            raise

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from .body import Branches, Sequence
+from .composite import Branches, Sequence
 from .describe import register
 from .foreign import Foreign
 from .numerics import add, divide, multiply

@@ -25,6 +25,21 @@ class AllOf:
     masks: tuple[Any, ...]
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Outside:
+    """The leaves that do not belong to a group, for numbers over all of them.
+
+    Attributes:
+        leaves: Those of the other groups, and None in the place of others.
+        entered: The leaves of the group as they were when it was made.
+        counts: Whether such a number is over all leaves if a rule does not say what it wants.
+    """
+
+    leaves: list
+    entered: list
+    counts: bool
+
+
 class Flow:
     """The updates as a list of leaves, aligned with parameters and states.
 
@@ -46,6 +61,11 @@ class Flow:
             for functions that decide by shapes; else None.
         casting: Whether the stage now running is the last of the outermost transformation, so
             that its updates must have those dtypes again.
+        taken: Whether this is a step: False, or a boolean scalar, where a guard or an accumulation
+            leaves the parameters where they are.
+        reports: What rules say of themselves by name, if anybody listens; else None.
+        group: Names of the groups that these leaves are, outermost first.
+        outside: For a group of leaves, what it needs for a number over all leaves; else None.
     """
 
     def __init__(self, owner: str, updates: Any, params: Any, extra: dict):
@@ -74,6 +94,10 @@ class Flow:
         self.whole: Any = None
         self.beside: list | None = None
         self.casting = False
+        self.taken: Any = True
+        self.reports: dict[str, Any] | None = None
+        self.group: tuple[str, ...] = ()
+        self.outside: Outside | None = None
         self._shapes_are_checked = False
 
     def check_shapes(self, of_examples: bool = False) -> None:
@@ -268,6 +292,26 @@ class Flow:
                 f"those of the parameters {leaves.path_names(tree)}."
             ) from error
 
+    def report(self, name: str, value: Any) -> None:
+        """Say a number to whoever listens; of several with a name in a chain the first keeps it."""
+        if self.reports is None:
+            return
+        name = "/".join((name, *self.group))
+        taken = sum(other.split("#")[0] == name for other in self.reports)
+        self.reports[name if not taken else f"{name}#{taken + 1}"] = value
+
+    def group_of(self, kept: list[bool], others: list[bool], name: str, counts: bool) -> "Flow":
+        """A flow of some of the leaves that knows of others: see `Outside`."""
+        group = self.restricted(kept)
+        rest, entered = self._only(others, self.leaves), self.leaves
+        if self.outside is not None:
+            entered = self.outside.entered
+            further = zip(rest, self.outside.leaves, strict=True)
+            rest = [x if other is None else other for x, other in further]
+        group.outside = Outside(rest, self._only(kept, entered), counts)
+        group.group = (*self.group, name)
+        return group
+
     def restricted(self, kept: list[bool]) -> "Flow":
         """A flow of some of the leaves; in the place of the others it has None everywhere."""
         tree = self._only(kept, self.treedef.flatten_up_to(self.tree))
@@ -280,6 +324,7 @@ class Flow:
             "trainable": [on and keep for on, keep in zip(self.trainable, kept, strict=True)],
             "dtypes": self._only(kept, self.dtypes),
             "whole": whole,
+            "outside": None,
         }
         if self.params is not None:
             changed["params"] = self._only(kept, self.params)

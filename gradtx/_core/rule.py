@@ -39,6 +39,10 @@ class Rule:
             combined measures, which `totals` has by their names. They are 0 for a tree without
             arrays.
         maxima: Names of measures that are combined by maximum.
+        everywhere: Whether inside a group of leaves the measures are combined over the leaves of
+            all groups, as they came to them; None to have that decided by what made the groups.
+        reports: (name, what of `h`) of the numbers that a rule has to say to those who ask, such
+            as ("clip_scale", "factor").
         params: Whether `update`, `accumulate` or `measure` read the parameter p.
         extras: Names of the extra arguments of `update` that `shared` reads.
         defaults: (name, number) for those of the `extras` that may be left out.
@@ -60,6 +64,8 @@ class Rule:
     measure: Callable | None = None
     conclude: Callable | None = None
     maxima: tuple[str, ...] = ()
+    everywhere: bool | None = False
+    reports: tuple[tuple[str, str], ...] = ()
     params: bool = False
     extras: tuple[str, ...] = ()
     defaults: tuple[tuple[str, float], ...] = ()

@@ -10,7 +10,7 @@ import numpy as np
 from . import leaves
 from .flow import Flow
 from .fuse import Program, program_of, total
-from .rule import DecayNumber, at_step, expand, schedule_of
+from .rule import DecayNumber, Rule, at_step, expand, schedule_of
 from .segment import Segment
 from .state import EmptyState, cast_like, fields_of, start_of_shared, wrong_state
 
@@ -174,6 +174,8 @@ class _StageRun:
         """Run one segment over all leaves."""
         numbers, keys = self._numbers(program, used)
         segment, flow = program.segment, self.flow
+        if flow.reports is not None:
+            self._report(program, used, numbers)
         last = segment.measures is None
         measured: list[tuple] = []
         functions: dict = {}
@@ -214,7 +216,42 @@ class _StageRun:
                 measured.append((flow.splits[index], measures))
         if segment.measures is not None:
             rule = segment.parts[segment.measures].rule
+            if self._is_everywhere(segment, rule):
+                measured += self._outside(program, numbers)
             self.totals = total(measured, rule.maxima, _number_dtype())
+
+    def _is_everywhere(self, segment: Segment, rule: Rule) -> bool:
+        """Whether a measure is over the leaves of all groups, or an error if it cannot be."""
+        outside = self.flow.outside
+        wanted = rule.everywhere
+        if outside is None or not (outside.counts if wanted is None else wanted):
+            return False
+        pairs = zip(self.flow.leaves, outside.entered, strict=True)
+        if len(segment.ops) > 1 or any(now is not before for now, before in pairs):
+            name = segment.parts[-1].name
+            raise ValueError(
+                f"{name}: in the group {'/'.join(self.flow.group)!r} its number is one over all "
+                "groups, so it must come first there, before anything that changes the updates of "
+                f'this group alone. Put {name} before the groups, or give it scope="group".'
+            )
+        return True
+
+    def _outside(self, program: Program, numbers: Any) -> list[tuple]:
+        """The measures of the leaves that do not belong to the group."""
+        flow, measured = self.flow, []
+        for g, split in zip(flow.outside.leaves if flow.outside else (), flow.splits, strict=True):
+            if leaves.is_inexact(g):
+                function = program.leaf((True,), None, split)
+                measured.append((split, function(numbers, {}, None, g, None, (None,), {})[2]))
+        return measured
+
+    def _report(self, program: Program, used: tuple[int, ...], numbers: Any) -> None:
+        at = 0
+        for names, part in zip(program.layout, program.segment.parts, strict=True):
+            for public, name in part.rule.reports:
+                if name in names:
+                    self.flow.report(public, numbers[at + names.index(name)])
+            at += len(names)
 
     def _active(self, used, index) -> tuple[Any, ...]:
         masks = [self.masks[i] for i in used]

@@ -94,6 +94,38 @@ class GradientTransformation(_Pair):
         flow = Flow(self.update.label, grads, params, extra)
         return bodies.step(self.update.body, flow, state)
 
+    def grad_params(self, state: Any, params: Any) -> Any:
+        """The point at which the next gradient is to be taken.
+
+        That is the parameters themselves for most. Where a transformation has it elsewhere, as
+        `nesterov_lookahead` has, it is there, wherever that stands.
+
+        Args:
+            state: What `init` or the step before returned.
+            params: The parameters.
+
+        Returns:
+            A tree like the parameters, in their dtypes.
+        """
+        return self._point("gradient", state, params)
+
+    def eval_params(self, state: Any, params: Any) -> Any:
+        """The parameters to be evaluated: averages, slow or unperturbed ones where there are any.
+
+        That is the parameters themselves for most.
+
+        Args:
+            state: What `init` or the step before returned.
+            params: The parameters.
+
+        Returns:
+            A tree like the parameters, in their dtypes.
+        """
+        return self._point("evaluation", state, params)
+
+    def _point(self, purpose: bodies.Purpose, state: Any, params: Any) -> Any:
+        return self.update.body.point(purpose, state, params) if _is_ours(self) else params
+
     def to_config(self) -> Any:
         """The transformation as JSON types, for `gradtx.from_config`."""
         return to_config(self)

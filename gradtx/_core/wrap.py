@@ -8,10 +8,11 @@ from typing import Any, ClassVar, TypeVar
 import jax
 import jax.numpy as jnp
 
-from .body import Body, Composite, Lifted, Plan
+from .body import Body, Inside, Lifted, Plan
+from .composite import Composite
 from .flow import Flow
 from .leaves import is_abstract
-from .state import wrong_state
+from .state import fields_of, wrong_state
 
 S = TypeVar("S")
 
@@ -43,6 +44,12 @@ class Around(Body):
     def unflatten_state(self, slots: list) -> Any:
         return self.body.unflatten_state(slots)
 
+    def inner_states(self, state: Any) -> list[Inside]:
+        return [Inside("", self.body, state)]
+
+    def with_inner_states(self, state: Any, states: list) -> Any:
+        return states[0]
+
     def emit(self, plan: Plan) -> None:
         self.body.emit(plan)
 
@@ -51,12 +58,15 @@ class Around(Body):
 class Wrapper(Body):
     """A body that works on the whole tree with transformations inside.
 
-    A subclass is a dataclass whose fields named in `inside` hold them; one that holds them in
-    another way overrides `children` and `with_children`.
+    A subclass is a dataclass whose fields named in `inside` hold them, first the one that it is
+    about; the fields of its state that are an `InnerState` hold their states, in the same order
+    unless `held` has another. One that holds them in another way overrides `children` and
+    `with_children`, or `inner_states` and `with_inner_states`.
     """
 
     name: str
     inside: ClassVar[tuple[str, ...]] = ("inner",)
+    held: ClassVar[tuple[str, ...]] = ()
     any_shape = True
 
     @property
@@ -75,6 +85,31 @@ class Wrapper(Body):
     def parts(self) -> Iterator[tuple[str, Any]]:
         labels = self.inside if len(self.inside) > 1 else ("",)
         return iter(zip(labels, self.children, strict=True))
+
+    def inner_states(self, state: Any) -> list[Inside]:
+        labels = ("", *self.inside[1:])
+        bodies = [child.update.body for child in self.children]
+        states = [getattr(state, name) for name in self._held(state)]
+        return [Inside(*x) for x in zip(labels, bodies, states, strict=True)]
+
+    def with_inner_states(self, state: Any, states: list) -> Any:
+        return state._replace(**dict(zip(self._held(state), states, strict=True)))
+
+    def _held(self, state: Any) -> tuple[str, ...]:
+        if self.held:
+            return self.held
+        return tuple(n for n, field in fields_of(type(state)).items() if field.kind == "inner")
+
+
+class SameState(Wrapper):
+    """A wrapper whose state is that of the one transformation inside."""
+
+    def inner_states(self, state: Any) -> list[Inside]:
+        return [Inside("", self.children[0].update.body, state)]
+
+    def with_inner_states(self, state: Any, states: list) -> Any:
+        del state
+        return states[0]
 
 
 def innermost(body: Body) -> Iterator[Body]:

@@ -26,8 +26,7 @@ def update_if(wanted: Any, body: Body, flow: Flow, state: Any, *, otherwise: str
     casting = flow.casting
     dtypes = [_dtype(flow, i, casting) if on else None for i, on in enumerate(flow.trainable)]
 
-    def act() -> tuple[list, Any]:
-        branch = flow.branch()
+    def act(branch: Flow) -> tuple[list, Any]:
         new = run(body, branch, state, outermost=casting)
         return _arrays(flow, branch.leaves, dtypes), state_like(new, state)
 
@@ -37,7 +36,7 @@ def update_if(wanted: Any, body: Body, flow: Flow, state: Any, *, otherwise: str
         given = zip(flow.leaves, dtypes, strict=True)
         return [jnp.zeros_like(g, dtype=d) for g, d in given if d is not None], state
 
-    arrays, state = _choose(wanted, act, rest)
+    arrays, state = _choose(flow, wanted, act, rest, rests=otherwise == "zero")
     flow.leaves = _filled(flow, arrays, flow.leaves)
     return state
 
@@ -45,21 +44,57 @@ def update_if(wanted: Any, body: Body, flow: Flow, state: Any, *, otherwise: str
 def step_if(wanted: Any, body: Body, flow: Flow, state: Any) -> tuple[Any, Any]:
     """The new parameters and state of a body if `wanted`, else the old ones."""
 
-    def act() -> tuple[list, Any]:
-        params, new = step(body, flow.branch(), state)
+    def act(branch: Flow) -> tuple[list, Any]:
+        params, new = step(body, branch, state)
         return _trained(flow, flow.treedef.flatten_up_to(params)), state_like(new, state)
 
     def rest() -> tuple[list, Any]:
         return _trained(flow, flow.param_arrays), state
 
-    arrays, state = _choose(wanted, act, rest)
+    arrays, state = _choose(flow, wanted, act, rest, rests=True)
     return flow.treedef.unflatten(_filled(flow, arrays, flow.params or [])), state
 
 
-def _choose(wanted: Any, act: Any, rest: Any) -> Any:
+def _choose(flow: Flow, wanted: Any, act: Any, rest: Any, *, rests: bool) -> Any:
+    """What one of the two returns; the flow then knows whether it was a step, and what was said.
+
+    Args:
+        flow: The updates.
+        wanted: Whether to act.
+        act: Flow of its own -> results.
+        rest: () -> results.
+        rests: Whether nothing is done to the parameters if not.
+    """
+    shapes: list = []
+
+    def acted() -> Any:
+        branch = flow.branch(group=(), taken=True)
+        branch.reports = None if flow.reports is None else {}
+        results = act(branch)
+        # Almost always it is known to be a step, and nobody listens.
+        taken = {} if branch.taken is True else {"taken": jnp.asarray(branch.taken)}
+        said = (taken, branch.reports or {})
+        shapes[:] = [jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), said)]
+        return results, *said
+
+    def rested() -> Any:
+        if not shapes and (flow.reports is not None or is_traced(wanted)):
+            jax.eval_shape(acted)
+        said = shapes[0] if shapes else ({}, {})
+        return rest(), *jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), said)
+
     if is_traced(wanted):
-        return lax.cond(wanted, act, rest)
-    return act() if wanted else rest()
+        results, taken, reports = lax.cond(wanted, acted, rested)
+    else:
+        results, taken, reports = acted() if wanted else rested()
+    for name, value in reports.items():
+        flow.report(name, value)
+    inner = taken.get("taken", True)
+    if rests:
+        flow.taken = flow.taken & wanted & inner
+    elif inner is not True:
+        flow.taken = flow.taken & (jnp.logical_not(wanted) | inner)
+    return results
 
 
 def _dtype(flow: Flow, index: int, casting: bool) -> Any:

@@ -19,11 +19,11 @@ from .._core.transformation import (
     from_body,
     transformation,
 )
-from .._core.wrap import Wrapper
+from .._core.wrap import SameState
 
 
 @dataclasses.dataclass(eq=False)
-class _Flatten(Wrapper):
+class _Flatten(SameState):
     """A transformation of one vector.
 
     Attributes:

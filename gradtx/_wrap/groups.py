@@ -8,7 +8,7 @@ import jax
 
 from .._core import leaves
 from .._core.arguments import as_flag, is_function
-from .._core.body import Body, run, start, step
+from .._core.body import Body, Inside, Purpose, run, start, step
 from .._core.flow import Flow
 from .._core.transformation import (
     GradientTransformation,
@@ -51,6 +51,13 @@ class _Masked(Wrapper):
     inner: Any
     mask: Any
     mask_extras: bool
+
+    def point(self, purpose: Purpose, state: Any, params: Any) -> Any:
+        flow = Flow(self.name, params, params, {})
+        (inside,) = self.inner_states(state)
+        kept = flow.mask(self.name, self.mask)
+        column = _joined(flow, kept, _points(flow, kept, inside, purpose), flow.params or [])
+        return flow.treedef.unflatten(column)
 
     def init(self, flow: Flow) -> Any:
         branch = flow.restricted(flow.mask(self.name, self.mask))
@@ -99,6 +106,26 @@ class _Partition(Wrapper):
 
     def parts(self) -> Iterator[tuple[str, Any]]:
         return iter([(str(label), tx) for label, tx in self.transforms.items()])
+
+    def inner_states(self, state: Any) -> list[Inside]:
+        states = self._states(state)
+        return [
+            Inside(str(label), tx.update.body, states[label].inner_state)
+            for label, tx in self.transforms.items()
+        ]
+
+    def with_inner_states(self, state: Any, states: list) -> Any:
+        del state
+        pairs = zip(self.transforms, states, strict=True)
+        return PartitionState({label: MaskedState(inner) for label, inner in pairs})
+
+    def point(self, purpose: Purpose, state: Any, params: Any) -> Any:
+        flow = Flow(self.name, params, params, {})
+        column = flow.params or []
+        groups = zip(self._groups(flow), self.inner_states(state), strict=True)
+        for (_, _, kept), inside in groups:
+            column = _joined(flow, kept, _points(flow, kept, inside, purpose), column)
+        return flow.treedef.unflatten(column)
 
     def init(self, flow: Flow) -> Any:
         return PartitionState(
@@ -178,6 +205,12 @@ def _masked_like(flow: Flow, kept: list[bool], x: Any) -> Any:
     if treedef != flow.treedef:
         return x
     return treedef.unflatten([v if keep else None for v, keep in zip(column, kept, strict=True)])
+
+
+def _points(flow: Flow, kept: list[bool], inside: Inside, purpose: Purpose) -> list:
+    """The point of some of the parameters in the order of all, None for the others."""
+    point = inside.body.point(purpose, inside.state, flow.restricted(kept).params_tree)
+    return flow.treedef.flatten_up_to(point)
 
 
 def _joined(flow: Flow, kept: list[bool], made: list, others: list) -> list:

@@ -45,6 +45,7 @@ class _WithHessianDiagonal(Wrapper):
     estimator: Any
     every: int
     inside: ClassVar[tuple[str, ...]] = ("inner", "estimator")
+    held: ClassVar[tuple[str, ...]] = ("inner_state", "estimator_state")
 
     def init(self, flow: Flow) -> Any:
         return WithHessianDiagonalState(

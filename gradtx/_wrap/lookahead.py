@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from .._core import leaves
-from .._core.body import Body, Sequence, run, start
+from .._core.body import Body, run, start
+from .._core.composite import Sequence
 from .._core.flow import Flow
 from .._core.leaves import as_array
 from .._core.numerics import widened, with_precision_of

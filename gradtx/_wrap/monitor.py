@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from .._core.body import Body, run, start
+from .._core.body import Body, Inside, run, start
 from .._core.flow import Flow
 from .._core.foreign import Foreign
 from .._core.leaves import is_abstract, is_inexact
@@ -116,6 +116,16 @@ class _Monitor(Wrapper):
 
     def parts(self) -> Iterator[tuple[str, Any]]:
         return iter([(k, m) for k, m in self.measures.items() if not _is_function(m)])
+
+    def inner_states(self, state: Any) -> list[Inside]:
+        given = zip(self.measures.items(), state.measure_states, strict=True)
+        return [Inside(name, m.update.body, s) for (name, m), s in given if not _is_function(m)]
+
+    def with_inner_states(self, state: Any, states: list) -> Any:
+        rest = iter(states)
+        given = zip(self.measures.values(), state.measure_states, strict=True)
+        held = tuple(s if _is_function(m) else next(rest) for m, s in given)
+        return state._replace(measure_states=held)
 
     def init(self, flow: Flow) -> Any:
         states = tuple(
@@ -273,6 +283,12 @@ class _MeasureWithEma(Wrapper):
 
     inner: Any
     measure: Callable
+
+    def inner_states(self, state: Any) -> list[Inside]:
+        return [Inside("", self.inner.update.body, state[1])]
+
+    def with_inner_states(self, state: Any, states: list) -> Any:
+        return (state[0], states[0])
 
     def init(self, flow: Flow) -> Any:
         inner = Flow(self.name, _first(flow, self._numbers, EmptyState()), None, {})

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from .._core.arguments import is_flag
-from .._core.body import Lifted, Sequence, run, start
+from .._core.body import Lifted, run, start
+from .._core.composite import Sequence
 from .._core.flow import Flow
 from .._core.numerics import divide, magnitude, root
 from .._core.rule import Rule

@@ -158,6 +158,23 @@ class _Diloco(Wrapper):
         """What happens to the outer gradient: exchange, then the outer optimizer."""
         return chain(self.exchange, self.outer).update.body
 
+    def inner_states(self, state: Any) -> list[bodies.Inside]:
+        body, exchange, outer = (child.update.body for child in self.children)
+        exchanges = enumerate(state.exchange_state)
+        outers = enumerate(state.outer_state)
+        return [
+            bodies.Inside("", body, state.inner_state),
+            *(bodies.Inside(f"exchange/{k}", exchange, s) for k, s in exchanges),
+            *(bodies.Inside(f"outer/{k}", outer, s) for k, s in outers),
+        ]
+
+    def with_inner_states(self, state: Any, states: list) -> DilocoState:
+        inner, *rest = states
+        half = len(rest) // 2
+        return state._replace(
+            inner_state=inner, exchange_state=tuple(rest[:half]), outer_state=tuple(rest[half:])
+        )
+
     def init(self, flow: Flow) -> DilocoState:
         make: Any = jax.eval_shape if any(map(leaves.is_abstract, flow.leaves)) else _call
         trained = zip(flow.leaves, flow.trainable, strict=True)

@@ -19,7 +19,7 @@ from .._core.transformation import (
     from_body,
     transformation,
 )
-from .._core.wrap import Wrapper, innermost
+from .._core.wrap import SameState, innermost
 from ._layout import abstract_state
 from ._places import Places
 
@@ -74,7 +74,7 @@ def sharded(
 
 
 @dataclasses.dataclass(eq=False)
-class Sharded(Wrapper):
+class Sharded(SameState):
     """A transformation whose state is held at given places."""
 
     name: str
