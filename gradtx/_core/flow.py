@@ -115,6 +115,11 @@ class Flow:
         """A number per leaf that depends on its path alone."""
         return [np.uint32(zlib.crc32(path.encode())) for path in leaves.path_names(self.tree)]
 
+    @property
+    def is_abstract(self) -> bool:
+        """Whether a leaf only describes an array."""
+        return any(map(leaves.is_abstract, self.leaves))
+
     @functools.cached_property
     def param_arrays(self) -> list:
         """The parameters, Python numbers among them as arrays; None for each without parameters."""

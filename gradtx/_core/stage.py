@@ -66,10 +66,9 @@ class FusedStage:
             else (None,) * len(self.rules)
             for i, p in enumerate(flow.leaves)
         ]
-        abstract = any(leaves.is_abstract(p) for p in flow.leaves)
         columns = [[row[k] for row in rows] for k in range(len(self.rules))]
         return [
-            self._init_state(rule, column, flow, abstract)
+            self._init_state(rule, column, flow)
             for rule, column in zip(self.rules, columns, strict=True)
         ]
 
@@ -103,7 +102,7 @@ class FusedStage:
             raise
 
     @staticmethod
-    def _init_state(rule, rows: list, flow: Flow, abstract: bool):
+    def _init_state(rule, rows: list, flow: Flow):
         if rule.rule.state is EmptyState:
             return EmptyState()
         values, at = {}, 0
@@ -114,7 +113,7 @@ class FusedStage:
                 at += 1
             else:
                 value = _copy(rule.start[name]) if name in rule.start else start_of_shared(field)
-                values[name] = jax.eval_shape(lambda v=value: v) if abstract else value
+                values[name] = jax.eval_shape(lambda v=value: v) if flow.is_abstract else value
         return rule.rule.state(**values)
 
     def update(self, flow: Flow, states: list) -> list:

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 from .body import Body, Inside, Lifted, Plan
 from .composite import Composite
 from .flow import Flow
-from .leaves import is_abstract
 from .state import fields_of, wrong_state
 
 S = TypeVar("S")
@@ -148,7 +147,7 @@ def map_rules_of(tx: Any, change: Callable[[Lifted], Lifted]) -> Any:
 
 def as_abstract_as(flow: Flow, value: Any) -> Any:
     """Arrays of a first state as they are, or only described where the parameters are, too."""
-    if any(is_abstract(p) for p in flow.leaves):
+    if flow.is_abstract:
         return jax.eval_shape(lambda: value)
     return value
 

@@ -17,7 +17,7 @@ from .._core.transformation import GradientTransformation, from_body, transforma
 from .._core.wrap import check_state, need_params
 from .._parts.norms import shrinking
 from ..typing import Count, PerParam, PerParamStack, PositiveInt, Scalar
-from .line import first_state, inner, number_dtype
+from .line import first_state, number_dtype, total_inner
 
 
 class ScaleByLBFGSState(NamedTuple):
@@ -56,7 +56,7 @@ def _lbfgs(
     began = old.count > 0  # before, nothing has changed yet
     s = [_change(began, new, was, g) for new, was, g in zip(params, old.params, g, strict=True)]
     y = [_change(began, new, was, g) for new, was, g in zip(g, old.updates, g, strict=True)]
-    curvature = inner(s, y, splits, dtype)
+    curvature = total_inner(s, y, splits, dtype)
     newest = (old.count + m - 1) % m
     memory = _Memory(
         count=safe_increment(old.count),
@@ -68,7 +68,7 @@ def _lbfgs(
     )
     gamma = jnp.ones([], dtype)
     if scale_init_precond:
-        size, norm = inner(y, y, splits, dtype), root(inner(g, g, splits, dtype))
+        size, norm = total_inner(y, y, splits, dtype), root(total_inner(g, g, splits, dtype))
         later = jnp.where(size > 0, divide(curvature, size), 1)
         gamma = jnp.where(began, later, shrinking(norm, jnp.ones_like(norm)))
     oldest_first = (old.count + jnp.arange(m, dtype=old.count.dtype)) % m
@@ -83,13 +83,13 @@ def _two_loops(
 
     def down(q: list, i: jax.Array) -> tuple[list, jax.Array]:
         s, y = _entry(memory.s, i), _entry(memory.y, i)
-        alpha = memory.rho[i] * inner(s, q, splits, dtype)
+        alpha = memory.rho[i] * total_inner(s, q, splits, dtype)
         return _plus(q, -alpha, y), alpha
 
     def up(r: list, at: tuple[jax.Array, jax.Array]) -> tuple[list, None]:
         i, alpha = at
         s, y = _entry(memory.s, i), _entry(memory.y, i)
-        beta = memory.rho[i] * inner(y, r, splits, dtype)
+        beta = memory.rho[i] * total_inner(y, r, splits, dtype)
         return _plus(r, alpha - beta, s), None
 
     q, alphas = lax.scan(down, g, oldest_first, reverse=True)

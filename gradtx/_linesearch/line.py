@@ -50,7 +50,7 @@ class Line:
         given = flow.needed_tree(owner, "grad")
         grad = lax.stop_gradient([given[k] for k in self.places])
         self.value = lax.stop_gradient(self._number("value", flow.needed_extra(owner, "value")))
-        self.slope = inner(grad, self._direction, self._splits, dtype)
+        self.slope = total_inner(grad, self._direction, self._splits, dtype)
         self.grad = [jnp.conj(g).astype(p.dtype) for g, p in zip(grad, self._params, strict=True)]
 
     def value_at(self, a: jax.Array) -> jax.Array:
@@ -100,7 +100,7 @@ class Line:
         return value.astype(self.dtype)
 
     def _slope_of(self, grad: list[jax.Array]) -> jax.Array:
-        return inner([jnp.conj(g) for g in grad], self._direction, self._splits, self.dtype)
+        return total_inner([jnp.conj(g) for g in grad], self._direction, self._splits, self.dtype)
 
 
 def _arguments(owner: str, value_fn: Callable, extra: dict) -> dict[str, Any]:
@@ -127,7 +127,7 @@ def _arguments(owner: str, value_fn: Callable, extra: dict) -> dict[str, Any]:
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3))
-def inner(
+def total_inner(
     xs: list[jax.Array], ys: list[jax.Array], splits: tuple[Split | None, ...], dtype: Any
 ) -> jax.Array:
     """The real part of the sum of conj(x) y over all entries of all arrays, as a number of dtype.

@@ -40,7 +40,7 @@ class MonitorState(NamedTuple):
 def _measured(flow: Flow, measure: Callable) -> Any:
     """What a function says of the updates, in arrays of its own; None stands for other leaves."""
     tree = _trained(flow)
-    if any(is_abstract(g) for g in flow.leaves):
+    if flow.is_abstract:
         return jax.eval_shape(lambda t: jax.tree.map(_own, measure(t)), tree)
     return jax.tree.map(_own, measure(tree))
 

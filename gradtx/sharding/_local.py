@@ -10,7 +10,6 @@ import jax.numpy as jnp
 from jax import lax
 
 from .._core import body as bodies
-from .._core import leaves
 from .._core.apply import apply_updates
 from .._core.combine import chain, identity
 from .._core.flow import Flow
@@ -176,7 +175,7 @@ class _Diloco(Wrapper):
         )
 
     def init(self, flow: Flow) -> DilocoState:
-        make: Any = jax.eval_shape if any(map(leaves.is_abstract, flow.leaves)) else _call
+        make: Any = jax.eval_shape if flow.is_abstract else _call
         trained = zip(flow.leaves, flow.trainable, strict=True)
         anchor = [make(_anchor, p) if on else None for p, on in trained]
         number, count = fragments_of(self.name, self.fragments, flow)

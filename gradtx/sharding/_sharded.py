@@ -88,7 +88,7 @@ class Sharded(SameState):
         return {}
 
     def init(self, flow: Flow) -> Any:
-        if any(leaves.is_abstract(p) for p in flow.leaves):
+        if flow.is_abstract:
             return abstract_state(from_body(self), flow.tree, self.specs)
         places = self._places(flow, flow.leaves)
         local = flow.branch(splits=places.splits, whole=places.whole)

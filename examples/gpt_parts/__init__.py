@@ -1,0 +1,1 @@
+"""The text, the model and the pictures of gpt.py."""
