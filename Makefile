@@ -11,6 +11,10 @@ JOBS ?= auto
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --maxprocesses=8 --dist=worksteal
+# By default tests compile the quick way, see tests/conftest.py. OPTIMISED has LLVM optimise, as it
+# pays off where a test computes for long; SHIPPED is what users run.
+OPTIMISED := XLA_FLAGS="$$XLA_FLAGS --xla_backend_optimization_level=3"
+SHIPPED := XLA_FLAGS="$$XLA_FLAGS --xla_backend_optimization_level=3 --xla_cpu_use_fusion_emitters=true"
 # It looks for the libraries where the first python of PATH has them.
 PYRIGHT := PATH="$(abspath $(BIN)):$$PATH" $(BIN)/basedpyright
 
@@ -29,10 +33,10 @@ test: $(VENV)/.stamp-test  ## run the default test suite
 	$(PYTEST) -m "not slow and not peers and not docs" $(ARGS)
 
 test-slow: $(VENV)/.stamp-test  ## run the tests marked slow
-	$(PYTEST) -m "slow and not peers" $(ARGS)
+	$(OPTIMISED) $(PYTEST) -m "slow and not peers" $(ARGS)
 
 test-peers: $(VENV)/.stamp-peers  ## run the comparisons with torch and optax
-	$(PYTEST) -m peers $(ARGS)
+	$(SHIPPED) $(PYTEST) -m peers $(ARGS)
 
 lint: $(VENV)/.stamp-lint  ## check style, format and types
 	$(BIN)/ruff check .
@@ -45,7 +49,7 @@ format: $(VENV)/.stamp-lint  ## repair style and format
 	$(BIN)/ruff format .
 
 docs: site $(VENV)/.stamp-test  ## build the documentation; run its snippets and doctests
-	$(PYTEST) tests/test_docs.py -m "not slow and not peers" $(ARGS)
+	$(SHIPPED) $(PYTEST) tests/test_docs.py -m "not slow and not peers" $(ARGS)
 
 site: $(VENV)/.stamp-docs
 	$(BIN)/python docs/_api.py

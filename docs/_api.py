@@ -47,6 +47,7 @@ PUBLIC = {
     "microbatching": "Microbatches",
     "curvature": "Curvature",
     "sharding": "Many devices",
+    "state": "State you can keep",
     "tree": "Trees",
     "numerics": "Arithmetic",
     "typing": "Types",

@@ -29,6 +29,9 @@ from ._core.numerics import add as add
 from ._core.numerics import divide as divide
 from ._core.numerics import multiply as multiply
 from ._core.numerics import safe_increment as safe_increment
+from ._core.paths import excluding as excluding
+from ._core.paths import matching as matching
+from ._core.paths import norms_biases_embeddings as norms_biases_embeddings
 from ._core.precision import with_state_dtype as with_state_dtype
 from ._core.protocols import MaskOrFn as MaskOrFn
 from ._core.protocols import TransformInitFn as TransformInitFn
@@ -44,6 +47,11 @@ from ._core.transformation import GradientTransformation as GradientTransformati
 from ._core.transformation import lift as lift
 from ._core.transformation import transformation as transformation
 from ._guard.finite import apply_if_finite as apply_if_finite
+from ._guard.guard import guard as guard
+from ._guard.judge import check_guards as check_guards
+from ._guard.loss_scale import loss_scale as loss_scale
+from ._guard.loss_scale import loss_scaling as loss_scaling
+from ._guard.spikes import spikes as spikes
 from ._linesearch.backtracking import (
     scale_by_backtracking_linesearch as scale_by_backtracking_linesearch,
 )
@@ -158,6 +166,10 @@ from ._parts.clip import clip_by_block_norm as clip_by_block_norm
 from ._parts.clip import clip_by_block_rms as clip_by_block_rms
 from ._parts.clip import clip_by_global_norm as clip_by_global_norm
 from ._parts.decay import add_decayed_weights as add_decayed_weights
+from ._parts.decay import shrink_weights as shrink_weights
+from ._parts.decay_value import WeightDecay as WeightDecay
+from ._parts.decay_value import decay as decay
+from ._parts.decay_value import decay_from as decay_from
 from ._parts.examples import per_example_global_norm_clip as per_example_global_norm_clip
 from ._parts.examples import per_example_layer_norm_clip as per_example_layer_norm_clip
 from ._parts.noise import add_noise as add_noise
@@ -167,6 +179,8 @@ from ._parts.normalize import normalize_by_block_norm as normalize_by_block_norm
 from ._parts.normalize import normalize_by_update_norm as normalize_by_update_norm
 from ._parts.normalize import scale_by_param_block_norm as scale_by_param_block_norm
 from ._parts.normalize import scale_by_param_block_rms as scale_by_param_block_rms
+from ._parts.per_example import add_private_noise as add_private_noise
+from ._parts.per_example import clip_per_example as clip_per_example
 from ._parts.plateau import reduce_on_plateau as reduce_on_plateau
 from ._parts.private import differentially_private_aggregate as differentially_private_aggregate
 from ._parts.scale import scale as scale
@@ -195,10 +209,12 @@ from ._tools.norms import safe_norm as safe_norm
 from ._tools.norms import safe_root_mean_squares as safe_root_mean_squares
 from ._tools.targets import incremental_update as incremental_update
 from ._tools.targets import periodic_update as periodic_update
-from ._wrap.accumulate import MultiSteps as MultiSteps
-from ._wrap.accumulate import ShouldSkipUpdateFunction as ShouldSkipUpdateFunction
-from ._wrap.accumulate import skip_large_updates as skip_large_updates
-from ._wrap.accumulate import skip_not_finite as skip_not_finite
+from ._wrap.accumulate import accumulate as accumulate
+from ._wrap.averages import with_average as with_average
+from ._wrap.averages import with_ema as with_ema
+from ._wrap.averages import with_swa as with_swa
+from ._wrap.by_path import groups as groups
+from ._wrap.by_path import trainable as trainable
 from ._wrap.complex import split_real_and_imaginary as split_real_and_imaginary
 from ._wrap.conditional import ConditionFn as ConditionFn
 from ._wrap.conditional import conditionally_mask as conditionally_mask
@@ -215,15 +231,28 @@ from ._wrap.groups import multi_transform as multi_transform
 from ._wrap.groups import partition as partition
 from ._wrap.groups import selective_transform as selective_transform
 from ._wrap.hessian_diagonal import with_hessian_diagonal as with_hessian_diagonal
+from ._wrap.hyperparams import hyperparams as hyperparams
+from ._wrap.hyperparams import release_hyperparams as release_hyperparams
+from ._wrap.hyperparams import set_hyperparams as set_hyperparams
+from ._wrap.hyperparams import sweep as sweep
 from ._wrap.lookahead import LookaheadParams as LookaheadParams
 from ._wrap.lookahead import lookahead as lookahead
+from ._wrap.metrics import metrics as metrics
+from ._wrap.metrics import with_metrics as with_metrics
 from ._wrap.monitor import measure_with_ema as measure_with_ema
 from ._wrap.monitor import monitor as monitor
 from ._wrap.monitor import snapshot as snapshot
+from ._wrap.multi_steps import MultiSteps as MultiSteps
+from ._wrap.multi_steps import ShouldSkipUpdateFunction as ShouldSkipUpdateFunction
+from ._wrap.multi_steps import skip_large_updates as skip_large_updates
+from ._wrap.multi_steps import skip_not_finite as skip_not_finite
+from ._wrap.rounding import with_rounding as with_rounding
 from ._wrap.sam import sam as sam
+from ._wrap.scale_by_path import scale_by_path as scale_by_path
 from ._wrap.schedule_free import schedule_free as schedule_free
 from ._wrap.schedule_free import schedule_free_eval_params as schedule_free_eval_params
 from ._wrap.sharpness import penalize_gradient_norm as penalize_gradient_norm
+from ._wrap.tunable import tunable as tunable
 from .losses._binary import hinge_loss as hinge_loss
 from .losses._binary import sigmoid_binary_cross_entropy as sigmoid_binary_cross_entropy
 from .losses._binary import sigmoid_focal_loss as sigmoid_focal_loss
@@ -278,12 +307,13 @@ from .tree._moments import update_moment_per_elem_norm as update_moment_per_elem
 
 if _TYPE_CHECKING:
     from . import curvature as curvature
+    from . import state as state
 
 __version__ = "0.1.0"
 
-# Imported when it is first asked for: it would take a fifth of `import gradtx`, and makes no
-# transformation, so that no config needs it.
-_ON_REQUEST = ("curvature",)
+# Imported when they are first asked for: the first would take a fifth of `import gradtx`, and they
+# make no transformation, so that no config needs them.
+_ON_REQUEST = ("curvature", "state")
 
 
 def __getattr__(name: str) -> _Any:

@@ -2,6 +2,8 @@
 
 from ._core.state import EmptyState as EmptyState
 from ._guard.finite import ApplyIfFiniteState as ApplyIfFiniteState
+from ._guard.guard import GuardState as GuardState
+from ._guard.loss_scale import LossScaleState as LossScaleState
 from ._linesearch.backtracking import (
     ScaleByBacktrackingLinesearchState as ScaleByBacktrackingLinesearchState,
 )
@@ -43,7 +45,9 @@ from ._moments.simplified_ademamix import (
 from ._moments.sm3 import ScaleBySM3State as ScaleBySM3State
 from ._moments.sophia import ScaleBySophiaState as ScaleBySophiaState
 from ._parts.decay import AddDecayedWeightsState as AddDecayedWeightsState
+from ._parts.decay import DecayTowardsStartState as DecayTowardsStartState
 from ._parts.noise import AddNoiseState as AddNoiseState
+from ._parts.per_example import AddPrivateNoiseState as AddPrivateNoiseState
 from ._parts.plateau import ReduceLROnPlateauState as ReduceLROnPlateauState
 from ._parts.private import (
     DifferentiallyPrivateAggregateState as DifferentiallyPrivateAggregateState,
@@ -67,7 +71,8 @@ from ._tools.aliases import NonNegativeParamsState as NonNegativeParamsState
 from ._tools.aliases import NormalizeState as NormalizeState
 from ._tools.aliases import ScaleByTrustRatioState as ScaleByTrustRatioState
 from ._tools.aliases import ScaleState as ScaleState
-from ._wrap.accumulate import MultiStepsState as MultiStepsState
+from ._wrap.accumulate import AccumulateState as AccumulateState
+from ._wrap.averages import AverageState as AverageState
 from ._wrap.complex import SplitRealAndImaginaryState as SplitRealAndImaginaryState
 from ._wrap.conditional import ConditionallyMaskState as ConditionallyMaskState
 from ._wrap.conditional import ConditionallyTransformState as ConditionallyTransformState
@@ -76,13 +81,21 @@ from ._wrap.estimators import HutchinsonState as HutchinsonState
 from ._wrap.groups import MaskedState as MaskedState
 from ._wrap.groups import MultiTransformState as MultiTransformState
 from ._wrap.groups import PartitionState as PartitionState
+from ._wrap.held import HeldDecay as HeldDecay
+from ._wrap.held import HeldSchedule as HeldSchedule
 from ._wrap.hessian_diagonal import WithHessianDiagonalState as WithHessianDiagonalState
 from ._wrap.lookahead import LookaheadState as LookaheadState
+from ._wrap.metrics import MetricsState as MetricsState
 from ._wrap.monitor import MonitorState as MonitorState
 from ._wrap.monitor import SnapshotState as SnapshotState
+from ._wrap.multi_steps import MultiStepsState as MultiStepsState
+from ._wrap.rounding import KahanRoundingState as KahanRoundingState
+from ._wrap.rounding import SplitRoundingState as SplitRoundingState
+from ._wrap.rounding import StochasticRoundingState as StochasticRoundingState
 from ._wrap.sam import SAMState as SAMState
 from ._wrap.schedule_free import ScheduleFreeState as ScheduleFreeState
 from ._wrap.sharpness import PenalizeGradientNormState as PenalizeGradientNormState
+from ._wrap.tunable import TunableState as TunableState
 from .schedules._inject import InjectHyperparamsState as InjectHyperparamsState
 from .schedules._inject import InjectStatefulHyperparamsState as InjectStatefulHyperparamsState
 from .schedules._stateful import WrappedScheduleState as WrappedScheduleState

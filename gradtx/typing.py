@@ -1,8 +1,8 @@
 """Types for those who write their own rules: what state fields hold, what arguments may be.
 
-State fields: `Count`, `Scalar`, `Scalars`, `Key` (one for the whole tree), `PerParam`,
-`PerParamReal`, `PerParamStack`, `PerParamReduced` (a tree like the parameters), `InnerState` (the
-state of what a wrapper wraps).
+State fields: `Count` of steps, `Tally` of other things, `Scalar`, `Scalars`, `Key` (one for the
+whole tree), `PerParam`, `PerParamReal`, `PerParamStack`, `PerParamReduced` (a tree like the
+parameters), `InnerState` (the state of what a wrapper wraps).
 Arguments of constructors: `Real`, `NonNegative`, `Positive`, `Fraction` in [0, 1], `Decay` in
 [0, 1), `Threshold` in [0, inf], `PositiveInt`, `NonNegativeInt`, `DType`, and with a schedule
 allowed `LearningRate`, `RealOrSchedule`, `NonNegativeOrSchedule`, `DecayOrSchedule`. They are
@@ -38,4 +38,5 @@ from ._core.state import PerParamReduced as PerParamReduced
 from ._core.state import PerParamStack as PerParamStack
 from ._core.state import Scalar as Scalar
 from ._core.state import Scalars as Scalars
+from ._core.state import Tally as Tally
 from ._core.state import Updates as Updates

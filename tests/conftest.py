@@ -7,9 +7,18 @@ from pathlib import Path
 
 # Both are read when JAX is first imported.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-DEVICES = "--xla_force_host_platform_device_count"
-if DEVICES not in os.environ.get("XLA_FLAGS", ""):
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {DEVICES}=8".strip()
+# Compiling is most of what these tests do, and code that runs for microseconds need not be good:
+# LLVM does not optimise it, and XLA's older and quicker emitters write it. Flags that are given
+# stay as they are: `make test-slow` asks for optimised code, `make test-peers` and `make docs` for
+# all that users get.
+given = os.environ.get("XLA_FLAGS", "").split()
+flags = {
+    "--xla_force_host_platform_device_count": "8",
+    "--xla_backend_optimization_level": "0",
+    "--xla_cpu_use_fusion_emitters": "false",
+    "--xla_cpu_parallel_codegen_split_count": "1",
+} | dict(flag.partition("=")[::2] for flag in given)
+os.environ["XLA_FLAGS"] = " ".join(f"{k}={v}" if v else k for k, v in flags.items())
 # No window opens in a test that draws.
 os.environ.setdefault("MPLBACKEND", "Agg")
 
@@ -22,6 +31,18 @@ PEERS = ("torch", "optax")
 PEER_TESTS = Path(__file__).parent / "peers"
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+# What a test compiles by `.lower(...).compile()` it wants to look at: how much memory it takes, what
+# is fused. That is always the code that users get.
+AS_USERS = {"xla_backend_optimization_level": 3, "xla_cpu_use_fusion_emitters": True}
+_compile = jax.stages.Lowered.compile
+
+
+def _compile_as_for_users(lowered, compiler_options=None, **more):
+    return _compile(lowered, AS_USERS | (compiler_options or {}), **more)
+
+
+jax.stages.Lowered.compile = _compile_as_for_users
 
 # Compiling takes longer than any deadline, and each example may compile.
 hypothesis.settings.register_profile("default", deadline=None, max_examples=20)

@@ -39,6 +39,7 @@ ORDER = (
     ("_matrix",),
     ("_optimizers",),
     ("sharding",),
+    ("state",),
     ("plot", "testing"),
     ("_states",),
 )

@@ -59,6 +59,20 @@ class GPT(NamedTuple):
         losses = gx.softmax_cross_entropy_with_integer_labels(logits, windows[:, 1:])
         return jnp.mean(losses)
 
+    def write(self, params: Any, start: bytes, number: int, key: jax.Array) -> str:
+        """Text that begins with `start`, byte by byte as likely as the model finds it."""
+
+        @jax.jit
+        def next_byte(window: jax.Array, place: jax.Array, key: jax.Array) -> jax.Array:
+            return jax.random.categorical(key, self.logits(params, window[None])[0, place])
+
+        text = list(start)
+        for k in jax.random.split(key, number):
+            seen = text[-self.length :]
+            window = jnp.zeros(self.length, jnp.int32).at[: len(seen)].set(jnp.array(seen))
+            text.append(int(next_byte(window, len(seen) - 1, k)))
+        return bytes(text).decode("ascii", "replace")
+
 
 def _norm(x: jax.Array, scale: jax.Array) -> jax.Array:
     return x * jax.lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + 1e-6) * scale

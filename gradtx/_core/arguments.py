@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from .leaves import is_traced
+from .live import is_live
 
 Numeric = float | jax.Array | np.ndarray
 Schedule = Callable[[Any], Any]
@@ -114,6 +115,14 @@ def is_numeric(annotation: Any) -> bool | None:
     return None if annotation is inspect.Parameter.empty else False
 
 
+def may_be_scheduled(annotation: Any) -> bool:
+    """Whether an annotation is of a number that may be given as a schedule."""
+    for member in (annotation, *typing.get_args(annotation)):
+        if typing.get_origin(member) is Annotated:
+            return Schedule in typing.get_args(typing.get_args(member)[0])
+    return False
+
+
 def check_arguments(name: str, annotations: dict[str, Any], arguments: dict[str, Any]) -> None:
     """Raise a ValueError or TypeError naming the first argument outside what it may be."""
     for argument, value in arguments.items():
@@ -147,6 +156,10 @@ def _check(label: str, annotation, value) -> None:
 
 
 def _check_interval(label: str, base, interval: Interval, value) -> None:
+    if is_live(value):
+        return
+    if hasattr(value, "description") and type(value) in typing.get_args(base):
+        return  # a described value with numbers of its own, which were checked when it was made
     takes_schedule = Schedule in typing.get_args(base)
     if is_function(value):
         if not takes_schedule:

@@ -5,14 +5,17 @@ elsewhere. Its plan flattens it to stages: runs of rules that fuse, and bodies t
 whole tree.
 """
 
+import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Hashable, Iterator
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
+from . import leaves
 from .flow import Flow
+from .numerics import widened
 from .rule import Rule
 from .segment import Part
 from .stage import FusedStage
@@ -35,6 +38,20 @@ class Inside(NamedTuple):
     state: Any
 
 
+class Group(NamedTuple):
+    """Some of the leaves, which a body sends a way of their own.
+
+    Attributes:
+        label: What the user calls it; None for one that is not told from what it is in.
+        body: What they are sent through; None if they rest, without a state.
+        kept: For each leaf whether it is one of them.
+    """
+
+    label: Hashable
+    body: "Body | None"
+    kept: list[bool]
+
+
 class Body:
     """One of the things a transformation can be. Its state occupies `width` slots.
 
@@ -45,6 +62,13 @@ class Body:
     name: str
     width = 1
     any_shape: ClassVar[bool] = False
+    # Whether its updates are those of what is inside, or zero: then they are measured there.
+    moves_as_inside: ClassVar[bool] = False
+    # The fields of transformations inside whose numbers are heard, not those that it runs in
+    # branches or loops; None for all.
+    heard: ClassVar[tuple[str, ...] | None] = None
+    # The names of the numbers that it says itself, by `flow.report`.
+    reports: ClassVar[tuple[str, ...]] = ()
 
     def parts(self) -> Iterator[tuple[str, Any]]:
         """(label, transformation) of what it is made of, for printing."""
@@ -58,6 +82,15 @@ class Body:
         """The inverse of `flatten_state`."""
         (state,) = slots
         return state
+
+    def groups_of(self, flow: Flow) -> list[Group] | None:
+        """The groups in which it divides the leaves, if it does.
+
+        Those that have a body have a state, in the same order as `inner_states`. A leaf that is
+        in none passes on unchanged.
+        """
+        del flow
+        return None
 
     def inner_states(self, state: Any) -> list[Inside]:
         """The states inside its state, each with what it is of."""
@@ -77,6 +110,10 @@ class Body:
         for inside in self.inner_states(state):
             params = inside.body.point(purpose, inside.state, params)
         return params
+
+    def resting(self, flow: Flow) -> list[bool]:
+        """For each leaf whether it is known to be never moved, such as those of a frozen group."""
+        return [False] * len(flow.leaves)
 
     def emit(self, plan: "Plan") -> None:
         """Append to a plan what the body does."""
@@ -193,7 +230,8 @@ def step(body: Body, flow: Flow, state: Any) -> tuple[Any, Any]:
         return flow.applied(), body.unflatten_state(new)
     flow.casting = True
     _check_shapes(last[0], flow)
-    params, new_state = last[0].step(flow, *last[1])
+    with _overheard(last[0], flow):
+        params, new_state = last[0].step(flow, *last[1])
     return params, body.unflatten_state([*new, new_state])
 
 
@@ -211,7 +249,22 @@ def _run_stage(stage: "FusedStage | Body", flow: Flow, states: list) -> list:
     _check_shapes(stage, flow)
     if isinstance(stage, FusedStage):
         return stage.update(flow, states)
-    return [stage.update(flow, *states)]
+    with _overheard(stage, flow):
+        return [stage.update(flow, *states)]
+
+
+@contextlib.contextmanager
+def _overheard(body: Body, flow: Flow) -> Generator[None]:
+    """Inside, those who listen to the flow hear of a body what may be heard of it."""
+    reports, meter = flow.reports, flow.meter
+    if body.heard == ():
+        flow.reports = None
+    if not body.moves_as_inside:
+        flow.meter = None
+    try:
+        yield
+    finally:
+        flow.reports, flow.meter = reports, meter
 
 
 def _check_shapes(stage: "FusedStage | Body", flow: Flow) -> None:
@@ -244,6 +297,37 @@ class Lifted(Body):
 
     def emit(self, plan: Plan) -> None:
         plan.rule(self)
+
+    def resting(self, flow: Flow) -> list[bool]:
+        if not self.rule.still:
+            return super().resting(flow)
+        every = [True] * len(flow.leaves)
+        return every if self.where is None else flow.mask(self.name, self.where)
+
+    def point(self, purpose: Purpose, state: Any, params: Any) -> Any:
+        if purpose != "gradient" or self.rule.point is None:
+            return params
+        given, treedef = leaves.flatten(params)
+        names = self.rule.per_param_fields
+        columns = [
+            leaves.align(
+                treedef,
+                getattr(state, name),
+                owner=self.name,
+                what=f"the state field `{name}`",
+                reference=params,
+                reference_name="the parameters",
+            )
+            for name in names
+        ]
+        point, rows = list(given), list(zip(*columns, strict=True))
+        for i, (p, row) in enumerate(zip(given, rows, strict=True)):
+            if leaves.is_inexact(p) and not any(x is None for x in row):
+                p = leaves.as_array(p)
+                wide = [widened(x) for x in (p, *row)]
+                here = state._replace(**dict(zip(names, wide[1:], strict=True)))
+                point[i] = self.rule.point(wide[0], here).astype(p.dtype)
+        return treedef.unflatten(point)
 
     @functools.cached_property
     def part(self) -> Part:

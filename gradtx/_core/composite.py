@@ -88,6 +88,9 @@ class Sequence(Composite):
     def width(self) -> int:
         return sum(body.width for body in self.bodies)
 
+    def resting(self, flow: Flow) -> list[bool]:
+        return self.bodies[-1].resting(flow) if self.bodies else super().resting(flow)
+
     def emit(self, plan: Plan) -> None:
         for body in self.bodies:
             body.emit(plan)

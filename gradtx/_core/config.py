@@ -1,6 +1,7 @@
 """Pickles and JSON configs of described values."""
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -106,6 +107,8 @@ def _encode(value: Any, where: str) -> Any:
         return _encode_array(value, where)
     if isinstance(value, jax.sharding.PartitionSpec):
         return {"spec": [_encode(entry, where) for entry in value]}
+    if isinstance(value, re.Pattern) and isinstance(value.pattern, str):
+        return {"regex": value.pattern, "flags": value.flags}
     if callable(value) and is_registered(value):
         return {"function": registered_name(value)}
     if callable(value):
@@ -182,5 +185,6 @@ _DECODERS: dict[str, Callable[[dict], Any]] = {
         jnp.asarray(c["key"], jnp.uint32), impl=c["implementation"]
     ),
     "spec": lambda c: jax.sharding.PartitionSpec(*_decode(c["spec"])),
+    "regex": lambda c: re.compile(c["regex"], c["flags"]),
     "function": lambda c: lookup(c["function"]),
 }

@@ -8,6 +8,7 @@ read through that registry alone: a config can never import or call anything els
 import dataclasses
 import enum
 import inspect
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -100,7 +101,7 @@ class Description:
     def written_arguments(self, all_of_them: bool = False) -> list[tuple[str | None, Any]]:
         """(name, value) of what a person would write: what differs from the defaults.
 
-        Starred arguments have the name None.
+        Starred arguments, and those without a keyword, have the name None.
 
         Args:
             all_of_them: Whether to tell the numbers that are at their defaults, too.
@@ -117,7 +118,8 @@ class Description:
             required = parameter.default is parameter.empty
             telling = all_of_them and value is not None and not isinstance(value, bool)
             if required or telling or value_key(value) != value_key(parameter.default):
-                written.append((parameter.name, value))
+                only_by_place = parameter.kind is parameter.POSITIONAL_ONLY
+                written.append((None if only_by_place else parameter.name, value))
         return written
 
 
@@ -153,6 +155,8 @@ def value_key(value) -> Any:
         return ("dtype", jnp.dtype(value).name)
     if isinstance(value, jax.sharding.PartitionSpec):
         return ("spec", value)
+    if isinstance(value, re.Pattern):
+        return ("regex", value.pattern, value.flags)
     description = getattr(value, "description", None)
     if isinstance(description, Description):
         return ("described", description.key)

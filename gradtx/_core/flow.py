@@ -5,7 +5,7 @@ import difflib
 import functools
 import zlib
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,11 @@ from . import leaves
 from .apply import apply_updates
 from .arguments import as_flag, is_function
 from .leaves import as_array
+from .meter import Meter
 from .reduce import Split
+
+if TYPE_CHECKING:
+    from .outside import Outside
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -23,21 +27,6 @@ class AllOf:
     """A mask that is True where all of several masks are."""
 
     masks: tuple[Any, ...]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Outside:
-    """The leaves that do not belong to a group, for numbers over all of them.
-
-    Attributes:
-        leaves: Those of the other groups, and None in the place of others.
-        entered: The leaves of the group as they were when it was made.
-        counts: Whether such a number is over all leaves if a rule does not say what it wants.
-    """
-
-    leaves: list
-    entered: list
-    counts: bool
 
 
 class Flow:
@@ -63,7 +52,10 @@ class Flow:
             that its updates must have those dtypes again.
         taken: Whether this is a step: False, or a boolean scalar, where a guard or an accumulation
             leaves the parameters where they are.
-        reports: What rules say of themselves by name, if anybody listens; else None.
+        noise_by: Who added noise to these updates, if somebody did; else empty.
+        reports: What rules say of themselves, if anybody listens: {name: (number, whether it was
+            said in this step)}; else None.
+        meter: What to measure of the last stage, if anybody asks; else None.
         group: Names of the groups that these leaves are, outermost first.
         outside: For a group of leaves, what it needs for a number over all leaves; else None.
     """
@@ -95,7 +87,9 @@ class Flow:
         self.beside: list | None = None
         self.casting = False
         self.taken: Any = True
-        self.reports: dict[str, Any] | None = None
+        self.noise_by = ""
+        self.reports: dict[str, tuple[Any, Any]] | None = None
+        self.meter: Meter | None = None
         self.group: tuple[str, ...] = ()
         self.outside: Outside | None = None
         self._shapes_are_checked = False
@@ -187,12 +181,14 @@ class Flow:
             return treedef.unflatten(self.treedef.flatten_up_to(tree)[here])
 
         lists = ("leaves", "trainable", "dtypes", "splits")
-        other = self.branch(treedef=treedef, tree=subtree(self.tree))
+        other = self.branch(treedef=treedef, tree=subtree(self.tree), meter=None)
         other.__dict__.update({name: getattr(self, name)[here] for name in lists})
         if self.params is not None:
             other.params, other.params_tree = self.params[here], subtree(self.params_tree)
         other.whole = None if self.whole is None else subtree(self.whole)
         other.beside = None if self.beside is None else self.beside[here]
+        if self.outside is not None:
+            other.outside = self.outside.replaced(lambda column: column[here])
         for cached in ("leaf_ids", "param_arrays"):
             other.__dict__.pop(cached, None)
         return other
@@ -297,25 +293,20 @@ class Flow:
                 f"those of the parameters {leaves.path_names(tree)}."
             ) from error
 
-    def report(self, name: str, value: Any) -> None:
-        """Say a number to whoever listens; of several with a name in a chain the first keeps it."""
+    def report(self, name: str, value: Any, when: Any = True) -> None:
+        """Say a number to whoever listens.
+
+        Args:
+            name: Its name, which gets those of the groups behind it. Of several with one name in
+                a chain the first keeps it, the others get "#2", "#3" and so on.
+            value: A real number.
+            when: Whether it is one of this step: True, or a boolean scalar.
+        """
         if self.reports is None:
             return
         name = "/".join((name, *self.group))
-        taken = sum(other.split("#")[0] == name for other in self.reports)
-        self.reports[name if not taken else f"{name}#{taken + 1}"] = value
-
-    def group_of(self, kept: list[bool], others: list[bool], name: str, counts: bool) -> "Flow":
-        """A flow of some of the leaves that knows of others: see `Outside`."""
-        group = self.restricted(kept)
-        rest, entered = self._only(others, self.leaves), self.leaves
-        if self.outside is not None:
-            entered = self.outside.entered
-            further = zip(rest, self.outside.leaves, strict=True)
-            rest = [x if other is None else other for x, other in further]
-        group.outside = Outside(rest, self._only(kept, entered), counts)
-        group.group = (*self.group, name)
-        return group
+        same = sum(other.split("#")[0] == name for other in self.reports)
+        self.reports[f"{name}#{same + 1}" if same else name] = (value, when)
 
     def restricted(self, kept: list[bool]) -> "Flow":
         """A flow of some of the leaves; in the place of the others it has None everywhere."""

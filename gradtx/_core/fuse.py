@@ -17,6 +17,7 @@ from jax.sharding import AxisType
 
 from .array import LeafRun, init_states
 from .flow import Flow
+from .meter import metered
 from .reduce import Split, axes_of, over_shards
 from .segment import Segment
 
@@ -144,6 +145,18 @@ class Program:
 
             self._leaves[key] = jax.jit(self._named(function, "leaf"))
         return self._leaves[key]
+
+    def metered(self, key: tuple, names: frozenset[str]) -> Callable:
+        """The function of one array that measures what it returns, too: see `metered`.
+
+        Args:
+            key: The arguments of `leaf`.
+            names: What to measure.
+        """
+        if (key, names) not in self._leaves:
+            function = metered(self.leaf(*key), names)
+            self._leaves[key, names] = jax.jit(self._named(function, "metered"))
+        return self._leaves[key, names]
 
     def init(self, active: tuple[Any, ...], split: Split | None) -> Callable:
         """The function (numbers, parameter) -> the states of one array."""

@@ -8,6 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from .arguments import concrete_number, is_function
+from .live import Exact, exact_of
 from .numerics import safe_increment
 from .state import EmptyState, Field, fields_of
 
@@ -43,6 +44,8 @@ class Rule:
             all groups, as they came to them; None to have that decided by what made the groups.
         reports: (name, what of `h`) of the numbers that a rule has to say to those who ask, such
             as ("clip_scale", "factor").
+        point: (p, state) -> p. Where the next gradient is taken, if not at p.
+        still: Whether u is 0 whatever comes in, so that the parameter rests.
         params: Whether `update`, `accumulate` or `measure` read the parameter p.
         extras: Names of the extra arguments of `update` that `shared` reads.
         defaults: (name, number) for those of the `extras` that may be left out.
@@ -66,6 +69,8 @@ class Rule:
     maxima: tuple[str, ...] = ()
     everywhere: bool | None = False
     reports: tuple[tuple[str, str], ...] = ()
+    point: Callable | None = None
+    still: bool = False
     params: bool = False
     extras: tuple[str, ...] = ()
     defaults: tuple[tuple[str, float], ...] = ()
@@ -103,9 +108,15 @@ def _count_step(state, h, extra):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class DecayNumber:
-    """A decay b together with 1 - b and log b, which lose their digits if taken in float32."""
+    """A decay b together with 1 - b and log b, which lose their digits if taken in float32.
+
+    Attributes:
+        value: b, or a schedule of it.
+        exact: The others where b is an array that was made of a number; else None.
+    """
 
     value: Any
+    exact: Exact | None = None
 
 
 def as_decay(b: Any) -> DecayNumber:
@@ -117,15 +128,17 @@ def as_decay(b: Any) -> DecayNumber:
     Args:
         b: Number in [0, 1), traced value, or schedule of such.
     """
-    return DecayNumber(b)
+    return DecayNumber(b, exact_of(b))
 
 
 def expand(name: str, value: Any) -> dict[str, Any]:
     """A hyperparameter as the named numbers that a rule sees: floats where they are known."""
     if not isinstance(value, DecayNumber):
-        number = concrete_number(value)
-        return {name: value if number is None else number}
+        return {name: _known(value)}
     b = value.value
+    if value.exact is not None:
+        named = {name: b, f"one_minus_{name}": value.exact[0], f"log_{name}": value.exact[1]}
+        return {key: _known(x) for key, x in named.items()}
     number = concrete_number(b)
     if number is None:
         b = jnp.asarray(b)
@@ -134,6 +147,11 @@ def expand(name: str, value: Any) -> dict[str, Any]:
         return {name: b, f"one_minus_{name}": 1 - b, f"log_{name}": log}
     log = math.log(number) if number > 0 else -math.inf
     return {name: number, f"one_minus_{name}": 1.0 - number, f"log_{name}": log}
+
+
+def _known(value: Any) -> Any:
+    number = concrete_number(value)
+    return value if number is None else number
 
 
 def schedule_of(value: Any) -> Callable | None:
@@ -145,5 +163,5 @@ def schedule_of(value: Any) -> Callable | None:
 def at_step(value: Any, count: Any) -> Any:
     """A scheduled hyperparameter at a step (0 first)."""
     if isinstance(value, DecayNumber):
-        return DecayNumber(value.value(count))
+        return as_decay(value.value(count))
     return value(count)

@@ -77,7 +77,7 @@ def _lines(transformation: Any, label: str = "") -> list[str]:
     arguments = [
         on_one_line(value) if name is None else f"{name}={on_one_line(value)}"
         for name, value in written_ones
-        if not _is_part(value)
+        if not (_is_part(value) or (parts and name is None and isinstance(value, tuple)))
     ]
     bare = parts and not arguments
     lines = [label + description.name + ("" if bare else f"({', '.join(arguments)})")]

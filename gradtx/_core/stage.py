@@ -10,7 +10,8 @@ import numpy as np
 from . import leaves
 from .flow import Flow
 from .fuse import Program, program_of, total
-from .rule import DecayNumber, Rule, at_step, expand, schedule_of
+from .outside import beyond
+from .rule import DecayNumber, at_step, expand, schedule_of
 from .segment import Segment
 from .state import EmptyState, cast_like, fields_of, start_of_shared, wrong_state
 
@@ -121,6 +122,7 @@ class FusedStage:
         run = _StageRun(self, flow, states)
         for program, used in self.segments:
             run.segment(program, used)
+        flow.noise_by = next((r.name for r in self.rules if r.rule.random), flow.noise_by)
         return run.states()
 
 
@@ -175,7 +177,9 @@ class _StageRun:
         segment, flow = program.segment, self.flow
         if flow.reports is not None:
             self._report(program, used, numbers)
-        last = segment.measures is None
+        last, further = segment.measures is None, self._leaves_beyond(segment)
+        meter = flow.meter if last and flow.casting else None
+        sizes: dict[int, list] = {}
         measured: list[tuple] = []
         functions: dict = {}
         all_active = (True,) * len(used)
@@ -191,10 +195,12 @@ class _StageRun:
             key = (active, dtype, flow.splits[index])
             function = functions.get(key)
             if function is None:
-                function = functions[key] = program.leaf(*key)
+                function = functions[key] = (
+                    program.leaf(*key) if meter is None else program.metered(key, meter.names)
+                )
             states = tuple([None if rows is None else rows[index] for rows in stateful])
             try:
-                u, states, measures = function(
+                u, states, measures, *sums = function(
                     numbers,
                     keys,
                     flow.leaf_ids[index] if keys else None,
@@ -202,6 +208,7 @@ class _StageRun:
                     params[index],
                     states,
                     {k: {n: t[index] for n, t in named.items()} for k, named in trees.items()},
+                    *([] if meter is None else [flow.param_arrays[index]]),
                 )
             except Exception as error:
                 self._explain(error, program, used, index)
@@ -213,43 +220,38 @@ class _StageRun:
                     rows[index] = state
             if measures:
                 measured.append((flow.splits[index], measures))
+            if meter is not None:
+                meter.done.add(index)
+                sizes.setdefault(meter.places[index], []).append((flow.splits[index], sums[0]))
+        for place, found in sizes.items():
+            for name, value in total(found, (), _number_dtype()).items():
+                flow.report(f"{name}|{place}", value)
         if segment.measures is not None:
             rule = segment.parts[segment.measures].rule
-            if self._is_everywhere(segment, rule):
-                measured += self._outside(program, numbers)
+            measured += self._measured_beyond(program, numbers, further)
             self.totals = total(measured, rule.maxima, _number_dtype())
 
-    def _is_everywhere(self, segment: Segment, rule: Rule) -> bool:
-        """Whether a measure is over the leaves of all groups, or an error if it cannot be."""
-        outside = self.flow.outside
-        wanted = rule.everywhere
-        if outside is None or not (outside.counts if wanted is None else wanted):
-            return False
-        pairs = zip(self.flow.leaves, outside.entered, strict=True)
-        if len(segment.ops) > 1 or any(now is not before for now, before in pairs):
-            name = segment.parts[-1].name
-            raise ValueError(
-                f"{name}: in the group {'/'.join(self.flow.group)!r} its number is one over all "
-                "groups, so it must come first there, before anything that changes the updates of "
-                f'this group alone. Put {name} before the groups, or give it scope="group".'
-            )
-        return True
+    def _leaves_beyond(self, segment: Segment) -> list[tuple]:
+        """The leaves of other groups over which a measure of this segment is taken, too."""
+        if segment.measures is None or self.flow.outside is None:
+            return []
+        part = segment.parts[segment.measures]
+        comes_first = len(segment.ops) == 1
+        return beyond(self.flow, part.name, part.rule.everywhere, comes_first)
 
-    def _outside(self, program: Program, numbers: Any) -> list[tuple]:
-        """The measures of the leaves that do not belong to the group."""
-        flow, measured = self.flow, []
-        for g, split in zip(flow.outside.leaves if flow.outside else (), flow.splits, strict=True):
-            if leaves.is_inexact(g):
-                function = program.leaf((True,), None, split)
-                measured.append((split, function(numbers, {}, None, g, None, (None,), {})[2]))
+    @staticmethod
+    def _measured_beyond(program: Program, numbers: Any, further: list[tuple]) -> list[tuple]:
+        measured = []
+        for g, split in further:
+            function = program.leaf((True,), None, split)
+            measured.append((split, function(numbers, {}, None, g, None, (None,), {})[2]))
         return measured
 
     def _report(self, program: Program, used: tuple[int, ...], numbers: Any) -> None:
-        at = 0
-        for names, part in zip(program.layout, program.segment.parts, strict=True):
-            for public, name in part.rule.reports:
-                if name in names:
-                    self.flow.report(public, numbers[at + names.index(name)])
+        at, unfinished = 0, program.segment.measures
+        for i, (names, part) in enumerate(zip(program.layout, program.segment.parts, strict=True)):
+            for public, name in part.rule.reports if i != unfinished else ():
+                self.flow.report(public, numbers[at + names.index(name)])
             at += len(names)
 
     def _active(self, used, index) -> tuple[Any, ...]:

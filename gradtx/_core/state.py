@@ -24,10 +24,12 @@ class Field(NamedTuple):
             shapes, each axis of which is an axis of the parameter or of length 1. "inner": the
             state of a transformation inside a wrapper, or a tuple or dict of such.
         real: Whether the field is real also for complex parameters.
+        steps: Of a count, whether it counts the steps, so that a jump to a step sets it.
     """
 
     kind: str
     real: bool = False
+    steps: bool = True
 
     @property
     def per_param(self) -> bool:
@@ -36,6 +38,7 @@ class Field(NamedTuple):
 
 
 Count = Annotated[jax.Array, Field("count")]
+Tally = Annotated[jax.Array, Field("count", steps=False)]
 Scalar = Annotated[jax.Array, Field("scalar")]
 Scalars = Annotated[Any, Field("scalar")]  # a small tree of them
 Key = Annotated[jax.Array, Field("key")]

@@ -12,6 +12,7 @@ from .config import to_config
 from .constructor import F, described
 from .describe import Description
 from .described import reduced
+from .explain import explain
 from .flow import Flow
 from .foreign import Foreign
 from .rule import Rule, schedule_of
@@ -125,6 +126,27 @@ class GradientTransformation(_Pair):
 
     def _point(self, purpose: bodies.Purpose, state: Any, params: Any) -> Any:
         return self.update.body.point(purpose, state, params) if _is_ours(self) else params
+
+    def explain(self, params: Any) -> str:
+        """A table of what is applied to each parameter, and of the state that is held for it.
+
+        One line for each parameter, or for several that differ in the numbers of their path alone:
+        path, shape, dtype, group if there are groups, bytes of the state, and what is applied by
+        the names of the constructors, in order. Below that are the totals by group. Nothing is
+        allocated.
+
+        Args:
+            params: The parameters, or ShapeDtypeStructs of them.
+
+        Returns:
+            The table as text.
+
+        Raises:
+            TypeError: If the pair was not made by gradtx.
+        """
+        if not _is_ours(self):
+            raise TypeError("explain: this pair of functions was not made by gradtx.")
+        return explain(self.update.body, params)
 
     def to_config(self) -> Any:
         """The transformation as JSON types, for `gradtx.from_config`."""

@@ -49,6 +49,9 @@ class Around(Body):
     def with_inner_states(self, state: Any, states: list) -> Any:
         return states[0]
 
+    def resting(self, flow: Flow) -> list[bool]:
+        return self.body.resting(flow)
+
     def emit(self, plan: Plan) -> None:
         self.body.emit(plan)
 
@@ -74,7 +77,7 @@ class Wrapper(Body):
         return tuple(getattr(self, name) for name in self.inside)
 
     def with_children(self, children: tuple[Any, ...]) -> Body:
-        """The body with other transformations inside."""
+        """The body with other transformations inside; one that makes them itself may refuse."""
         return dataclasses.replace(self, **dict(zip(self.inside, children, strict=True)))
 
     def with_rules(self, change: Callable[[Lifted], Lifted]) -> Body:

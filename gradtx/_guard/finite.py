@@ -3,36 +3,34 @@
 import dataclasses
 from typing import Annotated, Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from .._core.body import start
 from .._core.flow import Flow
-from .._core.fuse import total_over
-from .._core.numerics import residue, safe_increment
+from .._core.numerics import safe_increment
 from .._core.transformation import (
     GradientTransformation,
     as_transformation,
     from_body,
     transformation,
 )
-from .._core.wrap import Wrapper, as_abstract_as, check_state, first_count
-from .._wrap.choice import step_if, update_if
-from ..typing import Count, InnerState, Interval, Scalar
+from .._core.wrap import as_abstract_as, check_state, first_count
+from ..typing import InnerState, Interval, Scalar, Tally
+from .judge import Guarding, Verdict, not_finite
 
 
 class ApplyIfFiniteState(NamedTuple):
     """Steps skipped in a row, whether the last was finite, all that were not, inner's state."""
 
-    notfinite_count: Count
+    notfinite_count: Tally
     last_finite: Scalar
-    total_notfinite: Count
+    total_notfinite: Tally
     inner_state: InnerState
 
 
 @dataclasses.dataclass(eq=False)
-class _ApplyIfFinite(Wrapper):
+class _ApplyIfFinite(Guarding):
     """A transformation that sits out steps that are not finite.
 
     Attributes:
@@ -41,7 +39,6 @@ class _ApplyIfFinite(Wrapper):
         patience: How many steps in a row may be skipped: at the largest of the counts, all.
     """
 
-    inner: Any
     patience: int
 
     def init(self, flow: Flow) -> Any:
@@ -52,29 +49,19 @@ class _ApplyIfFinite(Wrapper):
             inner_state=start(self.inner.update.body, flow),
         )
 
-    def update(self, flow: Flow, state: Any) -> Any:
-        accepted, new = self._judged(flow, state)
-        body, inner = self.inner.update.body, state.inner_state
-        return new._replace(inner_state=update_if(accepted, body, flow, inner, otherwise="zero"))
-
-    def step(self, flow: Flow, state: Any) -> tuple[Any, Any]:
-        accepted, new = self._judged(flow, state)
-        params, inner = step_if(accepted, self.inner.update.body, flow, state.inner_state)
-        return params, new._replace(inner_state=inner)
-
-    def _judged(self, flow: Flow, state: Any) -> tuple[jax.Array, Any]:
-        """Whether to take the step, and the state with its counts."""
+    def judged(self, flow: Flow, state: Any) -> Verdict:
         state = check_state(self.name, ApplyIfFiniteState, state)
-        finite = total_over(flow, residue) == 0
+        finite = ~jnp.any(not_finite(flow))
         in_a_row = safe_increment(state.notfinite_count)
         accepted = finite | (in_a_row > self.patience)
-        return accepted, state._replace(
+        new = state._replace(
             notfinite_count=jnp.where(accepted, 0, in_a_row),
             last_finite=finite,
             total_notfinite=jnp.where(
                 finite, state.total_notfinite, safe_increment(state.total_notfinite)
             ),
         )
+        return Verdict(accepted, self.inner.update.body, new)
 
 
 @transformation

@@ -1,7 +1,7 @@
 """The line search for a sufficient decrease."""
 
 import dataclasses
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -108,6 +108,7 @@ class _Backtracking(Body):
     limits: _Limits
     store_grad: bool
     verbose: bool
+    reports: ClassVar[tuple[str, ...]] = ("step_size", "linesearch_steps", "decrease_error")
 
     def init(self, flow: Flow) -> Any:
         dtype = number_dtype(flow)
@@ -150,6 +151,8 @@ class _Backtracking(Body):
             )
         step, value = _taken(limits, search, *start)
         line.advance(step)
+        for name, number in zip(self.reports, (step, search.count, search.error), strict=True):
+            flow.report(name, number)
         grad = line.tree(line.grad_at(step), state.grad, "grad") if self.store_grad else None
         return ScaleByBacktrackingLinesearchState(
             learning_rate=search.step,

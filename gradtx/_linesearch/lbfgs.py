@@ -16,7 +16,7 @@ from .._core.state import cast_like
 from .._core.transformation import GradientTransformation, from_body, transformation
 from .._core.wrap import check_state, need_params
 from .._parts.norms import shrinking
-from ..typing import Count, PerParam, PerParamStack, PositiveInt, Scalar
+from ..typing import PerParam, PerParamStack, PositiveInt, Scalar, Tally
 from .line import first_state, number_dtype, total_inner
 
 
@@ -27,7 +27,7 @@ class ScaleByLBFGSState(NamedTuple):
     length; an entry of `weights_memory` is one over the product of both changes.
     """
 
-    count: Count
+    count: Tally
     params: PerParam
     updates: PerParam
     diff_params_memory: PerParamStack

@@ -1,7 +1,7 @@
 """The line search for the strong Wolfe conditions."""
 
 import dataclasses
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -53,6 +53,7 @@ class _ZoomLinesearch(Body):
     limits: Limits
     keeps: bool
     verbose: bool
+    reports: ClassVar[tuple[str, ...]] = ("step_size", "linesearch_steps", "decrease_error")
 
     def init(self, flow: Flow) -> Any:
         dtype = number_dtype(flow)
@@ -89,6 +90,9 @@ class _ZoomLinesearch(Body):
         if self.verbose:
             _report(self.name, search)
         line.advance(search.result.step)
+        said = (search.result.step, search.count, search.decrease_error)
+        for name, number in zip(self.reports, said, strict=True):
+            flow.report(name, number)
         return ScaleByZoomLinesearchState(
             learning_rate=_next_guess(search, before),
             value=search.result.value,

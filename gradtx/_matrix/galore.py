@@ -12,7 +12,7 @@ import numpy as np
 from jax import lax
 
 from .._core import leaves
-from .._core.body import Lifted, run, start
+from .._core.body import Lifted, Purpose, run, start
 from .._core.flow import Flow
 from .._core.fuse import cleared_with_caches
 from .._core.numerics import accumulator_dtype, safe_increment, widened, with_precision_of
@@ -109,6 +109,9 @@ class _GaLore(Wrapper):
         ]
         new = flow.treedef.unflatten(bases)
         return GaLoreState(safe_increment(count), inner_state, new)
+
+    def point(self, purpose: Purpose, state: Any, params: Any) -> Any:
+        return params  # what is inside has arrays of other shapes
 
     def _projections(self, flow: Flow) -> list[_Projection | None]:
         """How each leaf is projected; None for one that is not."""

@@ -9,7 +9,17 @@ from .._core.numerics import abs2, average, debiasing, divide, root, safe_increm
 from .._core.reduce import array_mean, array_shape
 from .._core.rule import Rule, as_decay
 from .._core.transformation import GradientTransformation, lift, transformation
-from ..typing import Count, Decay, DType, Interval, NonNegative, Numeric, PerParam, PerParamReal
+from ..typing import (
+    Count,
+    Decay,
+    DType,
+    Interval,
+    NonNegative,
+    Numeric,
+    PerParam,
+    PerParamReal,
+    Tally,
+)
 from .diagonal import DEFAULTS, EXTRAS, TREES, average_estimate, weights_of_estimate
 
 HessianPower = Annotated[Numeric, Interval(0.0, 1.0, open_low=True)]
@@ -19,7 +29,7 @@ class ScaleByAdaHessianState(NamedTuple):
     """Step count, number of estimates, mean gradient, mean square of the Hessian diagonal."""
 
     count: Count
-    estimates: Count
+    estimates: Tally
     mu: PerParam
     nu: PerParamReal
 

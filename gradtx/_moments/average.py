@@ -8,7 +8,7 @@ from jax import lax
 from .._core.numerics import average, debiasing, safe_increment
 from .._core.rule import Rule, as_decay
 from .._core.transformation import GradientTransformation, lift, transformation
-from ..typing import Count, Decay, DType, PerParam, PerParamStack, PositiveInt
+from ..typing import Count, Decay, DType, PerParam, PerParamStack, PositiveInt, Tally
 
 
 class EmaState(NamedTuple):
@@ -122,7 +122,7 @@ def correct_bias(decay: Decay) -> GradientTransformation:
 class MovingAverageState(NamedTuple):
     """Step count and the last updates, in the order of step modulo window."""
 
-    count: Count
+    count: Tally
     recent: PerParamStack
 
 

@@ -52,6 +52,7 @@ _MADGRAD = Rule(
     init=_first_parameters,
     shared=_next_weight,
     accumulate=_gather,
+    reports=(("learning_rate", "learning_rate"),),
     params=True,
 )
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import jax
 
-from .._core.apply import apply_updates
+from .._core.body import Lifted
 from .._core.rule import Rule
 from .._core.transformation import GradientTransformation, lift, transformation
 from ..typing import Count, Decay, LearningRate, OptState, Params, PerParam
@@ -24,7 +24,17 @@ def _step_from_ahead(g, state, p, h):
     return u, state._replace(ahead=h.momentum * u)
 
 
-_NESTEROV = Rule(_step_from_ahead, state=NesterovLookaheadState)
+def _ahead(p, state):
+    return p + state.ahead
+
+
+_NESTEROV = Rule(
+    _step_from_ahead,
+    state=NesterovLookaheadState,
+    point=_ahead,
+    reports=(("learning_rate", "learning_rate"),),
+)
+_POINT = Lifted("lookahead_point", _NESTEROV, {}, {}, {})
 
 
 @transformation
@@ -33,7 +43,7 @@ def nesterov_lookahead(
 ) -> GradientTransformation:
     """Nesterov's momentum as it was first written: look ahead, then correct.
 
-    For each array, with v = 0 before, and g the gradient at `lookahead_point(params, state)`,
+    For each array, with v = 0 before, and g the gradient at `tx.grad_params(state, params)`,
     which is w - momentum v:
 
         v = momentum v + learning_rate g
@@ -65,10 +75,11 @@ def nesterov_lookahead(
 
 
 def lookahead_point(params: Params, state: OptState) -> Params:
-    """The point at which the next gradient is to be taken.
+    """The point at which the next gradient is to be taken, found from the state alone.
 
     It is w - momentum v where `nesterov_lookahead` stands anywhere in the optimizer, and the
-    parameters themselves for every other optimizer.
+    parameters themselves for every other optimizer. `tx.grad_params(state, params)` answers for
+    every transformation, also where arrays are gathered, split or shared out to groups on the way.
 
     Args:
         params: The parameters w.
@@ -86,5 +97,5 @@ def lookahead_point(params: Params, state: OptState) -> Params:
 
     for node in jax.tree.leaves(state, is_leaf=is_ours):
         if is_ours(node):
-            params = apply_updates(params, node.ahead)
+            params = _POINT.point("gradient", node, params)
     return params

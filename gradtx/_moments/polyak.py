@@ -34,6 +34,7 @@ _POLYAK = Rule(
     measure=measure_square_norm,
     conclude=_polyak_step,
     extras=("value",),
+    reports=(("step_size", "factor"),),
 )
 
 

@@ -8,9 +8,10 @@ from .._moments.adam import scale_by_adam
 from .._moments.adamax import scale_by_adamax
 from .._moments.amsgrad import scale_by_amsgrad
 from .._moments.nadam import scale_by_nadam
-from .._parts.decay import add_decayed_weights
+from .._parts.decay_value import DecayLike
+from .._parts.descent import descend
 from .._parts.scale import scale_by_learning_rate
-from ..typing import Decay, DType, LearningRate, NonNegative, NonNegativeOrSchedule
+from ..typing import Decay, DType, LearningRate, NonNegative
 
 
 @transformation
@@ -69,7 +70,7 @@ def adamw(
     eps: NonNegative = 1e-8,
     eps_root: NonNegative = 0.0,
     mu_dtype: DType | None = None,
-    weight_decay: NonNegativeOrSchedule = 1e-4,
+    weight_decay: DecayLike = 1e-4,
     mask: Any = None,
     *,
     nesterov: bool = False,
@@ -92,7 +93,7 @@ def adamw(
         eps: Added to the root, in [0, inf), in units of the gradient.
         eps_root: Added under the root, in [0, inf), in units of the squared gradient.
         mu_dtype: Dtype in which mu is stored; None for float32 or wider.
-        weight_decay: Number in [0, inf), or a schedule of such. PyTorch has 0.01.
+        weight_decay: Number in [0, inf), a schedule of such, or `decay(...)`. PyTorch has 0.01.
         mask: Which parameters decay: a tree of booleans, a prefix of it, or a function from the
             parameters to one; None for all.
         nesterov: Whether to use Nesterov's momentum, which makes it `nadamw`.
@@ -110,10 +111,11 @@ def adamw(
         multiplied by the whole learning rate: `weight_decay` is the paper's over the paper's
         alpha.
     """
-    return chain(
+    return descend(
         scale_by_adam(b1, b2, eps, eps_root, mu_dtype, nesterov=nesterov, eps_hat=eps_hat),
-        add_decayed_weights(weight_decay, mask),
-        scale_by_learning_rate(learning_rate),
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        mask=mask,
     )
 
 
@@ -185,7 +187,7 @@ def nadamw(
     eps: NonNegative = 1e-8,
     eps_root: NonNegative = 0.0,
     mu_dtype: DType | None = None,
-    weight_decay: NonNegativeOrSchedule = 1e-4,
+    weight_decay: DecayLike = 1e-4,
     mask: Any = None,
     *,
     nesterov: bool = True,
@@ -208,7 +210,7 @@ def nadamw(
         eps: Added to the root, in [0, inf), in units of the gradient.
         eps_root: Added under the root, in [0, inf), in units of the squared gradient.
         mu_dtype: Dtype in which mu is stored; None for float32 or wider.
-        weight_decay: Number in [0, inf), or a schedule of such.
+        weight_decay: Number in [0, inf), a schedule of such, or `decay(...)`.
         mask: Which parameters decay: a tree of booleans, a prefix of it, or a function from the
             parameters to one; None for all.
         nesterov: Whether to use Nesterov's momentum; without it the optimizer is `adamw`.
@@ -230,7 +232,7 @@ def nadamw(
     Differs: without `momentum_decay` the momentum is constant; the decay is multiplied by the
         whole learning rate.
     """
-    return chain(
+    return descend(
         scale_by_nadam(
             b1,
             b2,
@@ -241,8 +243,9 @@ def nadamw(
             momentum_decay=momentum_decay,
             one_correction=one_correction,
         ),
-        add_decayed_weights(weight_decay, mask),
-        scale_by_learning_rate(learning_rate),
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        mask=mask,
     )
 
 
@@ -332,7 +335,7 @@ def adamaxw(
     b1: Decay = 0.9,
     b2: Decay = 0.999,
     eps: NonNegative = 0.0,
-    weight_decay: NonNegativeOrSchedule = 1e-4,
+    weight_decay: DecayLike = 1e-4,
     mask: Any = None,
 ) -> GradientTransformation:
     """Adamax with decoupled weight decay.
@@ -349,7 +352,7 @@ def adamaxw(
         b1: Decay of the mean, in [0, 1).
         b2: Decay of the maximum, in [0, 1).
         eps: Added to the magnitude of every gradient, in [0, inf), in units of the gradient.
-        weight_decay: Number in [0, inf), or a schedule of such.
+        weight_decay: Number in [0, inf), a schedule of such, or `decay(...)`.
         mask: Which parameters decay: a tree of booleans, a prefix of it, or a function from the
             parameters to one; None for all.
 
@@ -364,8 +367,9 @@ def adamaxw(
         https://arxiv.org/abs/1711.05101, for the decay.
     Differs: the decay is multiplied by the whole learning rate.
     """
-    return chain(
+    return descend(
         scale_by_adamax(b1, b2, eps),
-        add_decayed_weights(weight_decay, mask),
-        scale_by_learning_rate(learning_rate),
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        mask=mask,
     )

@@ -8,9 +8,10 @@ from .._moments.adadelta import scale_by_adadelta
 from .._moments.adagrad import scale_by_rss
 from .._moments.momentum import trace
 from .._moments.rms import scale_by_rms, scale_by_stddev
-from .._parts.decay import add_decayed_weights
+from .._parts.decay_value import DecayLike
+from .._parts.descent import placed
 from .._parts.scale import scale_by_learning_rate
-from ..typing import Decay, LearningRate, NonNegative, NonNegativeOrSchedule
+from ..typing import Decay, LearningRate, NonNegative
 
 
 @transformation
@@ -122,7 +123,7 @@ def adadelta(
     learning_rate: LearningRate = 1.0,
     rho: Decay = 0.9,
     eps: NonNegative = 1e-6,
-    weight_decay: NonNegativeOrSchedule = 0.0,
+    weight_decay: DecayLike = 0.0,
     weight_decay_mask: Any = None,
 ) -> GradientTransformation:
     """Adadelta: steps in the units of the parameters, without a learning rate to choose.
@@ -142,7 +143,7 @@ def adadelta(
         learning_rate: Number in [0, inf), or a schedule of such.
         rho: Decay of both means, in [0, 1); 0.95 in the paper.
         eps: Added under both roots, in [0, inf); it sets the size of the first steps.
-        weight_decay: Number in [0, inf), or a schedule of such: the weight of an L2 penalty.
+        weight_decay: Weight of an L2 penalty, in [0, inf), a schedule of such, or `decay(...)`.
         weight_decay_mask: Which parameters decay: a tree of booleans, a prefix of it, or a
             function from the parameters to one; None for all.
 
@@ -156,8 +157,12 @@ def adadelta(
     Source: Zeiler 2012, https://arxiv.org/abs/1212.5701, Algorithm 1.
     Differs: the decay and the learning rate, which the paper does not have.
     """
+    at = placed(weight_decay, weight_decay_mask, learning_rate)
     return chain(
-        add_decayed_weights(weight_decay, weight_decay_mask),
+        *at.gradient,
+        *at.plain,
         scale_by_adadelta(rho, eps),
+        *at.direction,
         scale_by_learning_rate(learning_rate),
+        *at.step,
     )

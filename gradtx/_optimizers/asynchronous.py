@@ -7,9 +7,10 @@ from .._core.combine import chain
 from .._core.transformation import GradientTransformation, transformation
 from .._moments.acprop import scale_by_acprop
 from .._moments.adopt import scale_by_adopt
-from .._parts.decay import add_decayed_weights
+from .._parts.decay_value import DecayLike
+from .._parts.descent import descend
 from .._parts.scale import scale_by_learning_rate
-from ..typing import Decay, DType, LearningRate, NonNegative, NonNegativeOrSchedule
+from ..typing import Decay, DType, LearningRate, NonNegative
 
 
 @transformation
@@ -68,7 +69,7 @@ def acprop(
     b2: Decay = 0.999,
     eps: NonNegative = 1e-16,
     eps_root: NonNegative = 1e-16,
-    weight_decay: NonNegativeOrSchedule = 0.0,
+    weight_decay: DecayLike = 0.0,
     mask: Any = None,
 ) -> GradientTransformation:
     """ACProp: AdaBelief's denominator, one step late, under the gradient itself.
@@ -82,7 +83,8 @@ def acprop(
         b2: Decay of the mean square of the deviation, in [0, 1).
         eps: Added to the root, in [0, inf), in units of the gradient.
         eps_root: Added to the mean square at every step, in [0, inf).
-        weight_decay: Decoupled weight decay, in [0, inf), times the learning rate; or a schedule.
+        weight_decay: Decoupled weight decay, in [0, inf), times the learning rate; a schedule; or
+            `decay(...)`.
         mask: Which parameters decay: a tree of booleans, a prefix of it, or a function of the
             parameters to one; None for all.
 
@@ -95,8 +97,9 @@ def acprop(
     Source: Zhuang, Ding, Tang, Dvornek, Tatikonda, Duncan 2021, https://arxiv.org/abs/2110.05454.
     Differs: from Optax, whose adaptive steps are b1 times as long: see `scale_by_acprop`.
     """
-    return chain(
+    return descend(
         scale_by_acprop(b1, b2, eps, eps_root),
-        add_decayed_weights(weight_decay, mask),
-        scale_by_learning_rate(learning_rate),
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        mask=mask,
     )

@@ -3,15 +3,16 @@
 from .._core.combine import chain
 from .._core.transformation import GradientTransformation, transformation
 from .._moments.madgrad import scale_by_madgrad
-from .._parts.decay import add_decayed_weights
-from ..typing import Decay, LearningRate, NonNegative, NonNegativeOrSchedule
+from .._parts.decay_value import DecayLike
+from .._parts.descent import placed
+from ..typing import Decay, LearningRate, NonNegative
 
 
 @transformation
 def madgrad(
     learning_rate: LearningRate,
     momentum: Decay = 0.9,
-    weight_decay: NonNegativeOrSchedule = 0.0,
+    weight_decay: DecayLike = 0.0,
     eps: NonNegative = 1e-6,
 ) -> GradientTransformation:
     """MADGRAD: adaptive dual averaging whose momentum is an average of the iterates.
@@ -22,7 +23,7 @@ def madgrad(
     Args:
         learning_rate: Number in [0, inf), or a schedule of such.
         momentum: Weight of the parameters in the average, in [0, 1).
-        weight_decay: Weight of an L2 penalty, in [0, inf), or a schedule of such.
+        weight_decay: Weight of an L2 penalty, in [0, inf), a schedule of such, or `decay(...)`.
         eps: Added to the cube root and to the learning rate, in [0, inf).
 
     Returns:
@@ -33,4 +34,5 @@ def madgrad(
 
     Source: Defazio, Jelassi 2021, https://arxiv.org/abs/2101.11075, Algorithm 1.
     """
-    return chain(add_decayed_weights(weight_decay), scale_by_madgrad(learning_rate, momentum, eps))
+    at = placed(weight_decay, None, learning_rate, rate_is_last=False)
+    return chain(*at.gradient, *at.plain, scale_by_madgrad(learning_rate, momentum, eps), *at.step)

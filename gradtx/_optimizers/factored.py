@@ -11,7 +11,8 @@ from .._moments.adafactor import scale_by_factored_rms
 from .._moments.average import ema
 from .._moments.sm3 import scale_by_sm3
 from .._parts.clip import clip_by_block_rms
-from .._parts.decay import add_decayed_weights
+from .._parts.decay_value import DecayLike
+from .._parts.descent import placed
 from .._parts.normalize import scale_by_param_block_rms
 from .._parts.scale import scale, scale_by_learning_rate
 from ..typing import (
@@ -20,7 +21,6 @@ from ..typing import (
     LearningRate,
     NonNegative,
     NonNegativeInt,
-    NonNegativeOrSchedule,
     Real,
     Threshold,
 )
@@ -42,10 +42,12 @@ def adafactor(
     clipping_threshold: Threshold | None = 1.0,
     momentum: Decay | None = None,
     dtype_momentum: DType | None = None,
-    weight_decay_rate: NonNegativeOrSchedule | None = None,
+    weight_decay_rate: DecayLike | None = None,
     eps: NonNegative = 1e-30,
     factored: bool = True,
     weight_decay_mask: Any = None,
+    *,
+    weight_decay: DecayLike | None = None,
 ) -> GradientTransformation:
     """Adafactor: a factored mean square, clipped steps, and rates relative to the parameters.
 
@@ -67,33 +69,42 @@ def adafactor(
         momentum: Decay of a mean of the updates, in [0, 1); None for no momentum, which costs
             nothing.
         dtype_momentum: Dtype in which that mean is stored; None for float32 or wider.
-        weight_decay_rate: Multiple of the parameter subtracted at every step, in [0, inf), not
-            times the learning rate; or a schedule of such; None for none.
+        weight_decay_rate: Optax's name for `weight_decay`.
         eps: Added to the squared gradient, in [0, inf).
         factored: Whether to factor at all.
         weight_decay_mask: Which parameters decay: a tree of booleans, a prefix of it, or a
             function of the parameters to one; None for all.
+        weight_decay: Multiple of the parameter subtracted at every step, in [0, inf), not times
+            the learning rate; a schedule of such; or `decay(...)`; None for none.
 
     Returns:
         The optimizer. Its update needs the parameters, if it is relative to them or they decay.
 
     Raises:
-        ValueError: If an argument is outside its range.
+        ValueError: If an argument is outside its range, or the decay is given under both names.
 
     Source: Shazeer, Stern 2018, https://arxiv.org/abs/1804.04235, Algorithms 4 to 6.
     Differs: the momentum is that of the clipped updates, before the rate, so that a schedule does
         not act on what was gathered under another rate. Unlike here, in Optax no learning rate
         means steps as long as the parameter, and momentum comes after the rate.
     """
+    if weight_decay is not None and weight_decay_rate is not None:
+        raise ValueError(
+            "adafactor: give one of `weight_decay` and `weight_decay_rate`, which are the same."
+        )
+    weight_decay = weight_decay_rate if weight_decay is None else weight_decay
     rate = _relative_step if learning_rate is None else learning_rate
+    at = placed(weight_decay, weight_decay_mask, rate, rate_is_last=False)
     return chain(
+        *at.gradient,
         scale_by_factored_rms(factored, decay_rate, decay_offset, min_dim_size_to_factor, eps),
         *_unless_none(clip_by_block_rms, clipping_threshold),
         *_unless_none(ema, momentum, debias=False, accumulator_dtype=dtype_momentum),
         scale_by_learning_rate(rate, flip_sign=False),
         *([scale_by_param_block_rms()] if multiply_by_parameter_scale else []),
-        *_unless_none(add_decayed_weights, weight_decay_rate, mask=weight_decay_mask),
+        *at.plain,
         scale(-1.0),
+        *at.step,
     )
 
 

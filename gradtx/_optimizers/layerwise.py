@@ -8,10 +8,11 @@ from .._moments.adam import scale_by_adam
 from .._moments.momentum import trace
 from .._moments.novograd import scale_by_novograd
 from .._moments.trust_ratio import scale_by_trust_ratio
-from .._parts.decay import add_decayed_weights
+from .._parts.decay_value import DecayLike, NumberOrDecay
+from .._parts.descent import descend, is_described, placed
 from .._parts.scale import scale_by_learning_rate
 from .._parts.shrink import step_and_shrink
-from ..typing import Decay, LearningRate, NonNegative, NonNegativeOrSchedule
+from ..typing import Decay, LearningRate, NonNegative
 
 
 @transformation
@@ -21,7 +22,7 @@ def lamb(
     b2: Decay = 0.999,
     eps: NonNegative = 1e-6,
     eps_root: NonNegative = 0.0,
-    weight_decay: NonNegativeOrSchedule = 0.0,
+    weight_decay: DecayLike = 0.0,
     mask: Any = None,
 ) -> GradientTransformation:
     """LAMB: Adam's direction, as long as the parameter it moves; for large batches.
@@ -36,8 +37,8 @@ def lamb(
         b2: Decay of the mean square, in [0, 1).
         eps: Added to the root, in [0, inf), in units of the gradient.
         eps_root: Added under the root, in [0, inf), in units of the squared gradient.
-        weight_decay: Multiple of the parameter added to Adam's direction, in [0, inf), or a
-            schedule of such.
+        weight_decay: Multiple of the parameter added to Adam's direction, in [0, inf), a
+            schedule of such, or `decay(...)`.
         mask: Which parameters decay: a tree of booleans, a prefix of it, or a function of the
             parameters to one; None for all.
 
@@ -49,18 +50,22 @@ def lamb(
 
     Source: You et al. 2019, https://arxiv.org/abs/1904.00962, Algorithm 2, with phi the identity.
     """
+    at = placed(weight_decay, mask, learning_rate)
     return chain(
+        *at.gradient,
         scale_by_adam(b1, b2, eps, eps_root),
-        add_decayed_weights(weight_decay, mask),
+        *at.plain,
         scale_by_trust_ratio(),
+        *at.direction,
         scale_by_learning_rate(learning_rate),
+        *at.step,
     )
 
 
 @transformation
 def lars(
     learning_rate: LearningRate,
-    weight_decay: NonNegativeOrSchedule = 0.0,
+    weight_decay: DecayLike = 0.0,
     weight_decay_mask: Any = True,
     trust_coefficient: NonNegative = 1e-3,
     eps: NonNegative = 0.0,
@@ -75,8 +80,8 @@ def lars(
 
     Args:
         learning_rate: Number in [0, inf), or a schedule of such.
-        weight_decay: Multiple of the parameter added to the gradient, in [0, inf), or a schedule
-            of such.
+        weight_decay: Multiple of the parameter added to the gradient, in [0, inf), a schedule of
+            such, or `decay(...)`.
         weight_decay_mask: Which parameters decay: a tree of booleans, a prefix of it, or a
             function of the parameters to one.
         trust_coefficient: Length of a step over that of its parameter, in [0, inf), before rate
@@ -96,11 +101,14 @@ def lars(
     Differs: with weight decay the ratio divides by the norm of gradient plus decay, as in Optax;
         the paper by the sum of their norms.
     """
+    at = placed(weight_decay, weight_decay_mask, learning_rate, rate_is_last=False)
     return chain(
-        add_decayed_weights(weight_decay, weight_decay_mask),
+        *at.gradient,
+        *at.plain,
         scale_by_trust_ratio(trust_coefficient=trust_coefficient, eps=eps, mask=trust_ratio_mask),
         scale_by_learning_rate(learning_rate),
         trace(momentum, nesterov),
+        *at.step,
     )
 
 
@@ -134,7 +142,7 @@ def novograd(
     b2: Decay = 0.25,
     eps: NonNegative = 1e-6,
     eps_root: NonNegative = 0.0,
-    weight_decay: NonNegative = 0.0,
+    weight_decay: NumberOrDecay = 0.0,
 ) -> GradientTransformation:
     """NovoGrad: momentum of gradients that were divided by the mean norm of their array.
 
@@ -146,7 +154,8 @@ def novograd(
         b2: Decay of the mean of the squared norm, in [0, 1); the paper's experiments use 0.98.
         eps: Added to the root, in [0, inf), in units of the gradient.
         eps_root: Added under the root, in [0, inf), in units of the squared gradient.
-        weight_decay: Multiple of the parameter that enters the momentum, in [0, inf).
+        weight_decay: Multiple of the parameter that enters the momentum, in [0, inf), or
+            `decay(...)`.
 
     Returns:
         The optimizer. Its update needs the parameters.
@@ -156,7 +165,10 @@ def novograd(
 
     Source: Ginsburg et al. 2019, https://arxiv.org/abs/1905.11286, Algorithm 1.
     """
-    return chain(
-        scale_by_novograd(b1, b2, eps, eps_root, weight_decay),
-        scale_by_learning_rate(learning_rate),
+    own: Any = 0.0 if is_described(weight_decay) else weight_decay
+    other = weight_decay if is_described(weight_decay) else None
+    return descend(
+        scale_by_novograd(b1, b2, eps, eps_root, own),
+        learning_rate=learning_rate,
+        weight_decay=other,
     )

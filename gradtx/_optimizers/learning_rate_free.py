@@ -5,7 +5,8 @@ from typing import Any
 from .._core.combine import chain
 from .._core.rule import as_decay
 from .._core.transformation import GradientTransformation, lift, transformation
-from .._parts.decay import add_decayed_weights
+from .._parts.decay_value import DecayLike, NumberOrDecay
+from .._parts.descent import beside, placed
 from .._parts.scale import scale_by_learning_rate
 from .._stepsize.cocob import scale_by_cocob
 from .._stepsize.common import start_at, two_decays
@@ -17,7 +18,6 @@ from ..typing import (
     Decay,
     LearningRate,
     NonNegative,
-    NonNegativeOrSchedule,
     Numeric,
     Positive,
 )
@@ -28,7 +28,7 @@ def dog(
     learning_rate: LearningRate = 1.0,
     init_step: InitStep = ("heuristic", 1e-6),
     eps: NonNegative = 1e-8,
-    weight_decay: NonNegativeOrSchedule | None = None,
+    weight_decay: DecayLike | None = None,
     mask: Any = None,
 ) -> GradientTransformation:
     """DoG: descent by the distance travelled over the root of all squared gradients.
@@ -41,8 +41,8 @@ def dog(
         init_step: How the first step gets its length: a pair of "distance", "heuristic" or
             "learning_rate", and a number in [0, inf); see `scale_by_dog`.
         eps: Added under the root, in [0, inf), in units of the squared gradient.
-        weight_decay: Coupled weight decay, added to the gradients: in [0, inf), or a schedule of
-            such; None for none.
+        weight_decay: Coupled weight decay, added to the gradients: in [0, inf), a schedule of
+            such, or `decay(...)`; None for none.
         mask: Which parameters decay: a tree of booleans, a prefix of it, or a function of the
             parameters to one; None for all.
 
@@ -55,15 +55,15 @@ def dog(
 
     Source: Ivgi, Hinder, Carmon 2023, https://arxiv.org/abs/2302.12022, equations 2 and 3.
     """
+    at = placed(weight_decay, mask, learning_rate)
     return chain(
-        *_decay(weight_decay, mask),
+        *at.gradient,
+        *at.plain,
         scale_by_dog(init_step, eps),
+        *at.direction,
         scale_by_learning_rate(learning_rate),
+        *at.step,
     )
-
-
-def _decay(weight_decay: Any, mask: Any) -> list[GradientTransformation]:
-    return [] if weight_decay is None else [add_decayed_weights(weight_decay, mask)]
 
 
 @transformation
@@ -71,7 +71,7 @@ def dowg(
     learning_rate: LearningRate = 1.0,
     init_estim_sq_dist: NonNegative | None = None,
     eps: NonNegative = 1e-4,
-    weight_decay: NonNegativeOrSchedule | None = None,
+    weight_decay: DecayLike | None = None,
     mask: Any = None,
 ) -> GradientTransformation:
     """DoWG: DoG whose squared gradients count by the distance at which they were seen.
@@ -82,8 +82,8 @@ def dowg(
         learning_rate: Factor of the steps it finds, in [0, inf), or a schedule of such.
         init_estim_sq_dist: First squared distance, in [0, inf); None for `eps`.
         eps: Added to the root, in [0, inf), in units of the gradient times the parameters.
-        weight_decay: Coupled weight decay, added to the gradients: in [0, inf), or a schedule of
-            such; None for none.
+        weight_decay: Coupled weight decay, added to the gradients: in [0, inf), a schedule of
+            such, or `decay(...)`; None for none.
         mask: Which parameters decay: a tree of booleans, a prefix of it, or a function of the
             parameters to one; None for all.
 
@@ -95,10 +95,14 @@ def dowg(
 
     Source: Khaled, Mishchenko, Jin 2023, https://arxiv.org/abs/2305.16284, Algorithm 1.
     """
+    at = placed(weight_decay, mask, learning_rate)
     return chain(
-        *_decay(weight_decay, mask),
+        *at.gradient,
+        *at.plain,
         scale_by_dowg(init_estim_sq_dist, eps),
+        *at.direction,
         scale_by_learning_rate(learning_rate),
+        *at.step,
     )
 
 
@@ -107,7 +111,7 @@ def cocob(
     learning_rate: LearningRate = 1.0,
     alpha: NonNegative = 100.0,
     eps: NonNegative = 1e-8,
-    weight_decay: NonNegativeOrSchedule = 0.0,
+    weight_decay: DecayLike = 0.0,
     mask: Any = None,
 ) -> GradientTransformation:
     """COCOB: every parameter bets on the sign of its gradient.
@@ -120,7 +124,8 @@ def cocob(
             changes nothing but the weight of eps.
         alpha: Bound on the first bets, in [0, inf): they are at most 1 / alpha of the stake.
         eps: First largest gradient, in [0, inf), in units of the gradient.
-        weight_decay: Coupled weight decay, added to the gradients: in [0, inf), or a schedule.
+        weight_decay: Coupled weight decay, added to the gradients: in [0, inf), a schedule, or
+            `decay(...)`.
         mask: Which parameters decay: a tree of booleans, a prefix of it, or a function of the
             parameters to one; None for all.
 
@@ -133,10 +138,13 @@ def cocob(
     Source: Orabona, Tommasi 2017, https://arxiv.org/abs/1705.07795, Algorithm 2.
     Differs: the paper has no learning rate.
     """
+    at = placed(weight_decay, mask, learning_rate, rate_is_last=False)
     return chain(
-        add_decayed_weights(weight_decay, mask),
+        *at.gradient,
+        *at.plain,
         scale_by_learning_rate(learning_rate, flip_sign=False),
         scale_by_cocob(alpha, eps),
+        *at.step,
     )
 
 
@@ -146,7 +154,7 @@ def dadapt_adamw(
     betas: tuple[Numeric, Numeric] = (0.9, 0.999),
     eps: NonNegative = 1e-8,
     estim_lr0: Positive = 1e-6,
-    weight_decay: NonNegative = 0.0,
+    weight_decay: NumberOrDecay = 0.0,
     *,
     bias_correction: bool = True,
 ) -> GradientTransformation:
@@ -175,7 +183,7 @@ def dadapt_adamw(
         betas: The decays b1 of the mean and b2 of the mean square, each in [0, 1).
         eps: Added to the root, in [0, inf), in units of the gradient.
         estim_lr0: First d, in (0, inf); it must be too small, for d can only grow.
-        weight_decay: Decoupled weight decay, in [0, inf), times the rate it finds.
+        weight_decay: Decoupled weight decay, in [0, inf), times the rate it finds; or `decay(...)`.
         bias_correction: Whether the rate corrects the bias of both moments.
 
     Returns:
@@ -191,13 +199,22 @@ def dadapt_adamw(
         Optax it becomes nan, for a schedule that starts at 0, too.
     """
     b1, b2 = two_decays("dadapt_adamw", betas)
+    own, before, behind = beside("dadapt_adamw", weight_decay, learning_rate)
+    if before or behind:
+        return chain(
+            *before,
+            dadapt_adamw(
+                learning_rate, betas, eps, estim_lr0, own, bias_correction=bias_correction
+            ),
+            *behind,
+        )
     return lift(
         DADAPT_ADAMW,
         learning_rate=learning_rate,
         b1=as_decay(b1),
         b2=as_decay(b2),
         eps=eps,
-        weight_decay=weight_decay,
+        weight_decay=own,
         static={"bias_correction": bool(bias_correction)},
         start={"estim_lr": start_at(estim_lr0), "numerator_weighted": start_at(0.0)},
     )
@@ -211,7 +228,7 @@ def prodigy(
     eps: NonNegative = 1e-8,
     estim_lr0: Positive = 1e-6,
     estim_lr_coef: NonNegative = 1.0,
-    weight_decay: NonNegative = 0.0,
+    weight_decay: NumberOrDecay = 0.0,
     safeguard_warmup: bool = False,
     *,
     bias_correction: bool = True,
@@ -243,7 +260,7 @@ def prodigy(
         eps: Added to the root, in [0, inf), in units of the gradient.
         estim_lr0: First d, in (0, inf); it must be too small, for d can only grow.
         estim_lr_coef: Factor of the bound, in [0, inf).
-        weight_decay: Decoupled weight decay, in [0, inf), times the rate it finds.
+        weight_decay: Decoupled weight decay, in [0, inf), times the rate it finds; or `decay(...)`.
         safeguard_warmup: Whether the learning rate stays out of s, for a long warm-up.
         bias_correction: Whether the rate corrects the bias of both moments.
 
@@ -260,6 +277,23 @@ def prodigy(
         nan, for a schedule that starts at 0, too.
     """
     b1, b2 = two_decays("prodigy", betas)
+    own, before, behind = beside("prodigy", weight_decay, learning_rate)
+    if before or behind:
+        return chain(
+            *before,
+            prodigy(
+                learning_rate,
+                betas,
+                beta3,
+                eps,
+                estim_lr0,
+                estim_lr_coef,
+                own,
+                safeguard_warmup,
+                bias_correction=bias_correction,
+            ),
+            *behind,
+        )
     return lift(
         PRODIGY,
         learning_rate=learning_rate,
@@ -269,7 +303,7 @@ def prodigy(
         eps=eps,
         estim_lr0=estim_lr0,
         estim_lr_coef=estim_lr_coef,
-        weight_decay=weight_decay,
+        weight_decay=own,
         static={
             "safeguard_warmup": bool(safeguard_warmup),
             "bias_correction": bool(bias_correction),

@@ -5,21 +5,20 @@ from collections.abc import Callable
 from typing import Any
 
 from .._core.body import Lifted
-from .._core.combine import chain, named_chain
+from .._core.combine import named_chain
 from .._core.flow import AllOf
 from .._core.transformation import GradientTransformation, transformation
 from .._core.wrap import map_rules_of
 from .._matrix.axes import AxesOf, any_leaf, is_matrix
 from .._matrix.galore import scale_by_galore
 from .._matrix.muon import STANDARD, scale_by_muon, scale_by_shape
-from .._parts.decay import add_decayed_weights
-from .._parts.scale import scale_by_learning_rate
+from .._parts.decay_value import DecayLike
+from .._parts.descent import descend
 from ..typing import (
     Decay,
     DType,
     LearningRate,
     NonNegative,
-    NonNegativeOrSchedule,
     PositiveInt,
     Real,
 )
@@ -33,7 +32,7 @@ def muon(
     ns_steps: PositiveInt = 5,
     beta: Decay = 0.95,
     eps: NonNegative = 1e-8,
-    weight_decay: NonNegativeOrSchedule = 0.0,
+    weight_decay: DecayLike = 0.0,
     weight_decay_mask: Any = None,
     mu_dtype: DType | None = None,
     *,
@@ -43,7 +42,7 @@ def muon(
     adam_b1: Decay = 0.9,
     adam_b2: Decay = 0.999,
     adam_eps_root: NonNegative = 0.0,
-    adam_weight_decay: NonNegativeOrSchedule = 0.0,
+    adam_weight_decay: DecayLike = 0.0,
     adam_learning_rate: LearningRate | None = None,
     muon_weight_dimension_numbers: Any = None,
     consistent_rms: NonNegative | None = None,
@@ -74,7 +73,7 @@ def muon(
         beta: Decay of the mean, in [0, 1).
         eps: Added to the norm of a matrix, and to Adam's root, in [0, inf).
         weight_decay: Decoupled weight decay of the matrices, in [0, inf), times the learning rate;
-            or a schedule.
+            a schedule; or `decay(...)`.
         weight_decay_mask: Which of them decay: a tree of booleans, a prefix of it, or a function
             of the parameters to one; None for all.
         mu_dtype: Dtype in which the means are stored; None for float32 or wider.
@@ -84,7 +83,7 @@ def muon(
         adam_b1: Decay of Adam's mean, in [0, 1).
         adam_b2: Decay of Adam's mean square, in [0, 1).
         adam_eps_root: Added under Adam's root, in [0, inf).
-        adam_weight_decay: Decoupled weight decay of the other arrays, in [0, inf); or a schedule.
+        adam_weight_decay: Decoupled weight decay of the other arrays, given like `weight_decay`.
         adam_learning_rate: Their learning rate, or a schedule of such; None for `learning_rate`.
         muon_weight_dimension_numbers: Which arrays are matrices, and which of their axes are rows
             and columns: `MuonDimensionNumbers` for all arrays; or a tree of such like the
@@ -113,7 +112,7 @@ def muon(
     """
     numbers = muon_weight_dimension_numbers
     axes = AxesOf("muon", numbers, default=is_matrix, everywhere=any_leaf)
-    matrices = chain(
+    matrices = descend(
         scale_by_muon(
             ns_coeffs,
             ns_steps,
@@ -127,8 +126,9 @@ def muon(
             ns_dtype=ns_dtype,
         ),
         scale_by_shape(numbers, consistent_rms),
-        add_decayed_weights(weight_decay, weight_decay_mask),
-        scale_by_learning_rate(learning_rate),
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        mask=weight_decay_mask,
     )
     others = adamw(
         learning_rate if adam_learning_rate is None else adam_learning_rate,
@@ -165,7 +165,7 @@ def galore(
     update_proj_gap: PositiveInt = 200,
     scale: Real = 1.0,
     base_optimizer: Any = None,
-    weight_decay: NonNegativeOrSchedule = 0.0,
+    weight_decay: DecayLike = 0.0,
     mask: Any = None,
     weight_dimension_numbers: Any = None,
     *,
@@ -186,7 +186,8 @@ def galore(
         scale: Factor of the updates of the matrices, a number; the paper has 0.25.
         base_optimizer: The rule in the subspaces, one that does not read the parameters; None for
             `scale_by_adam()`.
-        weight_decay: Decoupled weight decay, in [0, inf), times the learning rate; or a schedule.
+        weight_decay: Decoupled weight decay, in [0, inf), times the learning rate; a schedule; or
+            `decay(...)`.
         mask: Which parameters decay: a tree of booleans, a prefix of it, or a function of the
             parameters to one; None for all.
         weight_dimension_numbers: Which arrays are matrices: see `scale_by_galore`.
@@ -203,10 +204,11 @@ def galore(
     Source: Zhao et al. 2024, https://arxiv.org/abs/2403.03507, Algorithm 2.
     Differs: from Optax, which projects the larger side.
     """
-    return chain(
+    return descend(
         scale_by_galore(
             rank, update_proj_gap, scale, base_optimizer, weight_dimension_numbers, project=project
         ),
-        add_decayed_weights(weight_decay, mask),
-        scale_by_learning_rate(learning_rate),
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        mask=mask,
     )

@@ -2,19 +2,17 @@
 
 from typing import Any
 
-from .._core.combine import chain
 from .._core.transformation import GradientTransformation, transformation
 from .._moments.ademamix import scale_by_ademamix
 from .._moments.simplified_ademamix import scale_by_simplified_ademamix
-from .._parts.decay import add_decayed_weights
-from .._parts.scale import scale_by_learning_rate
+from .._parts.decay_value import DecayLike
+from .._parts.descent import descend
 from ..typing import (
     Decay,
     DecayOrSchedule,
     DType,
     LearningRate,
     NonNegative,
-    NonNegativeOrSchedule,
     RealOrSchedule,
 )
 
@@ -29,7 +27,7 @@ def ademamix(
     eps: NonNegative = 1e-8,
     eps_root: NonNegative = 0.0,
     mu_dtype: DType | None = None,
-    weight_decay: NonNegativeOrSchedule = 0.0,
+    weight_decay: DecayLike = 0.0,
     mask: Any = None,
 ) -> GradientTransformation:
     """AdEMAMix: AdamW with a second mean of the gradient, over thousands of steps.
@@ -47,7 +45,8 @@ def ademamix(
         eps: Added to the root, in [0, inf), in units of the gradient.
         eps_root: Added under the root, in [0, inf), in units of the squared gradient.
         mu_dtype: Dtype in which both means are stored; None for float32 or wider.
-        weight_decay: Decoupled weight decay, in [0, inf), times the learning rate; or a schedule.
+        weight_decay: Decoupled weight decay, in [0, inf), times the learning rate; a schedule; or
+            `decay(...)`.
         mask: Which parameters decay: a tree of booleans, a prefix of it, or a function of the
             parameters to one; None for all.
 
@@ -59,10 +58,11 @@ def ademamix(
 
     Source: Pagliardini, Ablin, Grangier 2024, https://arxiv.org/abs/2409.03137, Algorithm 1.
     """
-    return chain(
+    return descend(
         scale_by_ademamix(b1, b2, b3, alpha, eps, eps_root, mu_dtype),
-        add_decayed_weights(weight_decay, mask),
-        scale_by_learning_rate(learning_rate),
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        mask=mask,
     )
 
 
@@ -74,7 +74,7 @@ def simplified_ademamix(
     alpha: RealOrSchedule = 0.0,
     eps: NonNegative = 1e-8,
     eps_root: NonNegative = 0.0,
-    weight_decay: NonNegativeOrSchedule = 0.0,
+    weight_decay: DecayLike = 0.0,
     mask: Any = None,
 ) -> GradientTransformation:
     """Simplified AdEMAMix: accelerated descent under Adam's denominator, with one momentum.
@@ -90,7 +90,8 @@ def simplified_ademamix(
         alpha: Weight of the newest gradient beside the sum, a number or a schedule of such.
         eps: Added to the root, in [0, inf), in units of the gradient.
         eps_root: Added under the root, in [0, inf), in units of the squared gradient.
-        weight_decay: Decoupled weight decay, in [0, inf), times the learning rate; or a schedule.
+        weight_decay: Decoupled weight decay, in [0, inf), times the learning rate; a schedule; or
+            `decay(...)`.
         mask: Which parameters decay: a tree of booleans, a prefix of it, or a function of the
             parameters to one; None for all.
 
@@ -102,8 +103,9 @@ def simplified_ademamix(
 
     Source: Morwani, Vyas, Zhang, Kakade 2025, https://arxiv.org/abs/2502.02431.
     """
-    return chain(
+    return descend(
         scale_by_simplified_ademamix(b1, b2, alpha, eps, eps_root),
-        add_decayed_weights(weight_decay, mask),
-        scale_by_learning_rate(learning_rate),
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        mask=mask,
     )

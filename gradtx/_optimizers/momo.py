@@ -1,7 +1,10 @@
 """Momentum and Adam whose step reaches the lower bound of a model of the loss."""
 
+from .._core.combine import chain
 from .._core.rule import as_decay
 from .._core.transformation import GradientTransformation, lift, transformation
+from .._parts.decay_value import NumberOrDecay
+from .._parts.descent import beside
 from .._stepsize.common import start_at
 from .._stepsize.momo import MOMO, MOMO_ADAM
 from ..typing import Decay, LearningRate, NonNegative, Real
@@ -12,7 +15,7 @@ def momo(
     learning_rate: LearningRate = 1.0,
     beta: Decay = 0.9,
     lower_bound: Real = 0.0,
-    weight_decay: NonNegative = 0.0,
+    weight_decay: NumberOrDecay = 0.0,
     adapt_lower_bound: bool = False,
 ) -> GradientTransformation:
     """MoMo: momentum whose step is Polyak's for a model of the loss from all gradients so far.
@@ -39,7 +42,7 @@ def momo(
         learning_rate: Longest step, in [0, inf), or a schedule of such.
         beta: Decay of the means, in [0, 1).
         lower_bound: What the loss cannot fall below, a number; 0 fits most losses.
-        weight_decay: Decoupled weight decay, in [0, inf), times the learning rate.
+        weight_decay: Decoupled weight decay, in [0, inf), times the learning rate; or `decay(...)`.
         adapt_lower_bound: Whether the bound is estimated on the way.
 
     Returns:
@@ -55,12 +58,17 @@ def momo(
         the model with its weight decay and the authors' code do, and makes no step where
         sum |m|^2 is below 2e-16.
     """
+    own, before, behind = beside("momo", weight_decay, learning_rate)
+    if before or behind:
+        return chain(
+            *before, momo(learning_rate, beta, lower_bound, own, adapt_lower_bound), *behind
+        )
     return lift(
         MOMO,
         learning_rate=learning_rate,
         beta=as_decay(beta),
         lower_bound=lower_bound,
-        weight_decay=weight_decay,
+        weight_decay=own,
         static={"owner": "momo", "adam": False, "adapt_lower_bound": bool(adapt_lower_bound)},
         start=_start(lower_bound),
     )
@@ -77,7 +85,7 @@ def momo_adam(
     b2: Decay = 0.999,
     eps: NonNegative = 1e-8,
     lower_bound: Real = 0.0,
-    weight_decay: NonNegative = 0.0,
+    weight_decay: NumberOrDecay = 0.0,
     adapt_lower_bound: bool = False,
 ) -> GradientTransformation:
     """MoMo-Adam: Adam whose step is Polyak's for a model of the loss from all gradients so far.
@@ -109,7 +117,7 @@ def momo_adam(
         b2: Decay of the mean square, in [0, 1).
         eps: Added to the root, in [0, inf), in units of the gradient.
         lower_bound: What the loss cannot fall below, a number; 0 fits most losses.
-        weight_decay: Decoupled weight decay, in [0, inf), times the learning rate.
+        weight_decay: Decoupled weight decay, in [0, inf), times the learning rate; or `decay(...)`.
         adapt_lower_bound: Whether the bound is estimated on the way.
 
     Returns:
@@ -125,6 +133,13 @@ def momo_adam(
         the model with its weight decay and the authors' code do, and makes no step where
         sum m q is below 2e-16.
     """
+    own, before, behind = beside("momo_adam", weight_decay, learning_rate)
+    if before or behind:
+        return chain(
+            *before,
+            momo_adam(learning_rate, b1, b2, eps, lower_bound, own, adapt_lower_bound),
+            *behind,
+        )
     return lift(
         MOMO_ADAM,
         learning_rate=learning_rate,
@@ -132,7 +147,7 @@ def momo_adam(
         b2=as_decay(b2),
         eps=eps,
         lower_bound=lower_bound,
-        weight_decay=weight_decay,
+        weight_decay=own,
         static={"owner": "momo_adam", "adam": True, "adapt_lower_bound": bool(adapt_lower_bound)},
         start=_start(lower_bound),
     )

@@ -3,8 +3,8 @@
 from .._core.combine import chain
 from .._core.transformation import GradientTransformation, transformation
 from .._moments.rms import scale_by_rms
-from .._parts.decay import add_decayed_weights
-from .._parts.scale import scale_by_learning_rate
+from .._parts.decay_value import DecayLike
+from .._parts.descent import descend, is_described, placed
 from .._wrap.schedule_free import Interpolation, schedule_free
 from ..schedules import warmup
 from ..typing import (
@@ -13,7 +13,6 @@ from ..typing import (
     LearningRate,
     NonNegative,
     NonNegativeInt,
-    NonNegativeOrSchedule,
     Real,
 )
 from .sgd import sgd
@@ -24,7 +23,7 @@ def schedule_free_sgd(
     learning_rate: LearningRate = 1.0,
     warmup_steps: NonNegativeInt | None = None,
     b1: Interpolation = 0.9,
-    weight_decay: NonNegativeOrSchedule | None = None,
+    weight_decay: DecayLike | None = None,
     weight_lr_power: Real = 2.0,
     state_dtype: DType | None = None,
 ) -> GradientTransformation:
@@ -43,7 +42,7 @@ def schedule_free_sgd(
         learning_rate: Number in [0, inf), or a schedule of such, which does not fall.
         warmup_steps: Steps in which the rate rises from 0, 0 or more; None for no rise.
         b1: Where y lies between z and the average x, in (0, 1].
-        weight_decay: Number in [0, inf), or a schedule of such; None for no decay.
+        weight_decay: Number in [0, inf), a schedule of such, or `decay(...)`; None for no decay.
         weight_lr_power: Power of the rate in the weights of the average, a number.
         state_dtype: Dtype of z; None for float32 or wider.
 
@@ -58,8 +57,10 @@ def schedule_free_sgd(
     """
     rate = learning_rate if warmup_steps is None else warmup(learning_rate, warmup_steps)
     base = sgd(rate)
-    if weight_decay is not None:
-        base = chain(add_decayed_weights(weight_decay), base)
+    if is_described(weight_decay):
+        base = sgd(rate, weight_decay=weight_decay)
+    elif weight_decay is not None:
+        base = chain(*placed(weight_decay, None, rate).plain, base)
     return schedule_free(base, rate, b1, weight_lr_power, state_dtype)
 
 
@@ -70,7 +71,7 @@ def schedule_free_adamw(
     b1: Interpolation = 0.9,
     b2: Decay = 0.999,
     eps: NonNegative = 1e-8,
-    weight_decay: NonNegativeOrSchedule = 0.0,
+    weight_decay: DecayLike = 0.0,
     weight_lr_power: Real = 2.0,
     state_dtype: DType | None = None,
 ) -> GradientTransformation:
@@ -94,7 +95,7 @@ def schedule_free_adamw(
         b1: Where y lies between z and the average x, in (0, 1].
         b2: Decay of the mean square, in [0, 1).
         eps: Added to the root, in [0, inf), in units of the gradient.
-        weight_decay: Number in [0, inf), or a schedule of such.
+        weight_decay: Number in [0, inf), a schedule of such, or `decay(...)`.
         weight_lr_power: Power of the rate in the weights of the average, a number.
         state_dtype: Dtype of z; None for float32 or wider.
 
@@ -108,9 +109,9 @@ def schedule_free_adamw(
         https://arxiv.org/abs/2405.15682, Algorithm 1.
     """
     rate = learning_rate if warmup_steps is None else warmup(learning_rate, warmup_steps)
-    base = chain(
+    base = descend(
         scale_by_rms(b2, eps, eps_in_sqrt=False, bias_correction=True),
-        add_decayed_weights(weight_decay),
-        scale_by_learning_rate(rate),
+        learning_rate=rate,
+        weight_decay=weight_decay,
     )
     return schedule_free(base, rate, b1, weight_lr_power, state_dtype)

@@ -3,12 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from .._core.combine import chain
 from .._core.transformation import GradientTransformation, transformation
 from .._moments.adahessian import HessianPower, scale_by_adahessian
 from .._moments.sophia import scale_by_sophia
-from .._parts.decay import add_decayed_weights
-from .._parts.scale import scale_by_learning_rate
+from .._parts.decay_value import DecayLike
+from .._parts.descent import descend
 from .._wrap.estimators import HUTCHINSON
 from .._wrap.hessian_diagonal import with_hessian_diagonal
 from ..typing import (
@@ -16,7 +15,6 @@ from ..typing import (
     DType,
     LearningRate,
     NonNegative,
-    NonNegativeOrSchedule,
     Positive,
     PositiveInt,
 )
@@ -30,7 +28,7 @@ def adahessian(
     eps: NonNegative = 1e-4,
     hessian_power: HessianPower = 1.0,
     mu_dtype: DType | None = None,
-    weight_decay: NonNegativeOrSchedule = 0.0,
+    weight_decay: DecayLike = 0.0,
     mask: Any = None,
     *,
     average_axes: Callable[[tuple[int, ...]], Any] | None = None,
@@ -61,7 +59,7 @@ def adahessian(
         eps: Added to the denominator, in [0, inf).
         hessian_power: Exponent of the curvature, in (0, 1].
         mu_dtype: Dtype in which mu is stored; None for float32 or wider.
-        weight_decay: Number in [0, inf), or a schedule of such.
+        weight_decay: Number in [0, inf), a schedule of such, or `decay(...)`.
         mask: Which parameters decay: a tree of booleans, a prefix of it, or a function from the
             parameters to one; None for all.
         average_axes: Function from the shape of an array to the axes over which d is averaged, as
@@ -81,10 +79,11 @@ def adahessian(
     Differs: no averaging over axes unless they are given.
     """
     scaled = scale_by_adahessian(b1, b2, eps, hessian_power, mu_dtype, average_axes=average_axes)
-    return chain(
+    return descend(
         with_hessian_diagonal(scaled, hessian_diagonal_fn, every=update_interval),
-        add_decayed_weights(weight_decay, mask),
-        scale_by_learning_rate(learning_rate),
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        mask=mask,
     )
 
 
@@ -94,7 +93,7 @@ def sophia(
     b1: Decay = 0.965,
     b2: Decay = 0.99,
     eps: NonNegative = 1e-8,
-    weight_decay: NonNegativeOrSchedule = 1e-4,
+    weight_decay: DecayLike = 1e-4,
     weight_decay_mask: Any = None,
     gamma: Positive = 0.01,
     clip_threshold: Positive | None = 1.0,
@@ -126,7 +125,7 @@ def sophia(
         b1: Decay of the mean gradient, in [0, 1); the paper has 0.96.
         b2: Decay of the mean diagonal, in [0, 1), per estimate.
         eps: Least denominator, in [0, inf); the paper has 1e-12.
-        weight_decay: Number in [0, inf), or a schedule of such; the paper has 0.2.
+        weight_decay: Number in [0, inf), a schedule of such, or `decay(...)`; the paper has 0.2.
         weight_decay_mask: Which parameters decay: a tree of booleans, a prefix of it, or a function
             from the parameters to one; None for all.
         gamma: Factor of the diagonal, in (0, inf): raise it until 10 % to 50 % of all entries stay
@@ -150,8 +149,9 @@ def sophia(
     scaled = scale_by_sophia(
         b1, b2, eps, gamma, clip_threshold, mu_dtype, bias_correction=bias_correction
     )
-    return chain(
+    return descend(
         with_hessian_diagonal(scaled, hessian_diagonal_fn, every=update_interval),
-        add_decayed_weights(weight_decay, weight_decay_mask),
-        scale_by_learning_rate(learning_rate),
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        mask=weight_decay_mask,
     )

@@ -1,9 +1,10 @@
 """Gradient descent: plain, with heavy-ball momentum, with Nesterov's."""
 
-from .._core.combine import chain, identity
+from .._core.combine import identity
 from .._core.transformation import GradientTransformation, transformation
 from .._moments.momentum import trace
-from .._parts.scale import scale_by_learning_rate
+from .._parts.decay_value import DecayLike
+from .._parts.descent import descend
 from ..typing import Decay, DType, LearningRate
 
 
@@ -13,6 +14,8 @@ def sgd(
     momentum: Decay | None = None,
     nesterov: bool = False,
     accumulator_dtype: DType | None = None,
+    *,
+    weight_decay: DecayLike | None = None,
 ) -> GradientTransformation:
     """Gradient descent, with momentum if wanted.
 
@@ -38,6 +41,8 @@ def sgd(
         nesterov: Whether the momentum is Nesterov's, for the gradient at w. For the gradient at
             the point ahead of w there is `nesterov_lookahead`.
         accumulator_dtype: Dtype in which v is stored; None for float32 or wider.
+        weight_decay: Decoupled weight decay, in [0, inf), times the learning rate; a schedule of
+            such; or `decay(...)`. PyTorch's is `decay(..., coupling="gradient")`.
 
     Returns:
         The transformation: a chain of `trace`, or `identity` without momentum, and
@@ -53,7 +58,7 @@ def sgd(
     if momentum is None:
         if nesterov:
             raise ValueError("sgd: `nesterov` must be False without `momentum`: give a momentum.")
-        return chain(identity(), scale_by_learning_rate(learning_rate))
-    return chain(
-        trace(momentum, nesterov, accumulator_dtype), scale_by_learning_rate(learning_rate)
-    )
+        rule = identity()
+    else:
+        rule = trace(momentum, nesterov, accumulator_dtype)
+    return descend(rule, learning_rate=learning_rate, weight_decay=weight_decay)

@@ -7,7 +7,8 @@ from .._core.transformation import GradientTransformation, transformation
 from .._moments.average import ema
 from .._moments.lion import scale_by_lion
 from .._moments.rprop import AtLeastOne, scale_by_rprop
-from .._parts.decay import add_decayed_weights
+from .._parts.decay_value import DecayLike
+from .._parts.descent import descend
 from .._parts.scale import scale, scale_by_learning_rate
 from .._parts.sign import scale_by_sign
 from ..typing import (
@@ -16,7 +17,6 @@ from ..typing import (
     Fraction,
     LearningRate,
     NonNegative,
-    NonNegativeOrSchedule,
 )
 
 
@@ -76,7 +76,7 @@ def lion(
     b1: Decay = 0.9,
     b2: Decay = 0.99,
     mu_dtype: DType | None = None,
-    weight_decay: NonNegativeOrSchedule = 1e-3,
+    weight_decay: DecayLike = 1e-3,
     mask: Any = None,
 ) -> GradientTransformation:
     """Lion: the sign of an interpolated momentum, with decoupled weight decay.
@@ -89,7 +89,8 @@ def lion(
         b1: Weight of the momentum in the update, in [0, 1).
         b2: Decay of the momentum, in [0, 1).
         mu_dtype: Dtype in which the momentum is stored; None for float32 or wider.
-        weight_decay: Decoupled weight decay, in [0, inf), times the learning rate; or a schedule.
+        weight_decay: Decoupled weight decay, in [0, inf), times the learning rate; a schedule; or
+            `decay(...)`.
             Three to ten times AdamW's suits, as the rate is smaller.
         mask: Which parameters decay: a tree of booleans, a prefix of it, or a function of the
             parameters to one; None for all.
@@ -102,10 +103,11 @@ def lion(
 
     Source: Chen et al. 2023, https://arxiv.org/abs/2302.06675, Program 1.
     """
-    return chain(
+    return descend(
         scale_by_lion(b1, b2, mu_dtype),
-        add_decayed_weights(weight_decay, mask),
-        scale_by_learning_rate(learning_rate),
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        mask=mask,
     )
 
 

@@ -8,9 +8,10 @@ from .._moments.adan import scale_by_adan
 from .._moments.belief import scale_by_belief
 from .._moments.radam import scale_by_radam
 from .._moments.yogi import scale_by_yogi
-from .._parts.decay import add_decayed_weights
+from .._parts.decay_value import DecayLike
+from .._parts.descent import descend
 from .._parts.scale import scale_by_learning_rate
-from ..typing import Decay, LearningRate, NonNegative, NonNegativeOrSchedule, Real
+from ..typing import Decay, LearningRate, NonNegative, Real
 
 
 @transformation
@@ -134,7 +135,7 @@ def adan(
     b3: Decay = 0.99,
     eps: NonNegative = 1e-8,
     eps_root: NonNegative = 1e-8,
-    weight_decay: NonNegativeOrSchedule = 0.0,
+    weight_decay: DecayLike = 0.0,
     mask: Any = None,
 ) -> GradientTransformation:
     """Adan: adaptive Nesterov momentum, from the mean change of the gradient.
@@ -148,7 +149,8 @@ def adan(
         b3: Decay of the mean square, in [0, 1); 1 minus the paper's beta_3.
         eps: Added to the root, in [0, inf), in units of the gradient.
         eps_root: Added under the root, in [0, inf), in units of the squared gradient.
-        weight_decay: Decoupled weight decay, in [0, inf), times the learning rate; or a schedule.
+        weight_decay: Decoupled weight decay, in [0, inf), times the learning rate; a schedule; or
+            `decay(...)`.
         mask: Which parameters decay: a tree of booleans, a prefix of it, or a function of the
             parameters to one; None for all.
 
@@ -163,8 +165,9 @@ def adan(
         parameters by 1 + weight_decay learning_rate, equal to first order. The paper has no
         eps_root. Unlike Optax's, the change is weighed by b2, as the paper says, not by 1 - b2.
     """
-    return chain(
+    return descend(
         scale_by_adan(b1, b2, b3, eps, eps_root),
-        add_decayed_weights(weight_decay, mask),
-        scale_by_learning_rate(learning_rate),
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        mask=mask,
     )

@@ -6,13 +6,13 @@ import jax.numpy as jnp
 
 from .._core.rule import Rule
 from .._core.transformation import GradientTransformation, lift, transformation
-from ..typing import Count, PerParam, PositiveInt
+from ..typing import PerParam, PositiveInt, Tally
 
 
 class ApplyEvery(NamedTuple):
     """How many updates were held back, and their sum."""
 
-    count: Count
+    count: Tally
     grad_acc: PerParam
 
 

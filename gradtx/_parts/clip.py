@@ -1,5 +1,8 @@
 """Clipping: bound the updates by value, by norm, or relative to the parameters."""
 
+import dataclasses
+from typing import Literal
+
 import jax.numpy as jnp
 
 from .._core.numerics import magnitude, root
@@ -45,12 +48,19 @@ _CLIP = Rule(_clip_entries)
 
 
 @transformation
-def clip_by_global_norm(max_norm: Threshold) -> GradientTransformation:
+def clip_by_global_norm(
+    max_norm: Threshold, *, scope: Literal["all", "group"] | None = None
+) -> GradientTransformation:
     """Scale the whole tree down so that its norm is at most `max_norm`.
 
     With n = sqrt(sum over all arrays of sum |g|^2):
 
         u = g * min(1, max_norm / n)
+
+    Inside `groups` and `trainable` n is over the arrays of all groups, as their gradients came to
+    the groups; frozen ones do not count. So it must come first there: if the updates of its group
+    have been changed before, those of the others are not known as they would be, and it raises.
+    Inside `partition` and `masked` n is over the arrays of its own group, as in Optax.
 
     Shapes: any. The norm is one number for the whole tree, taken in float32 or wider. Inside
         `jax.shard_map` it is that of the shard, unless in `gradtx.sharding.sharded`.
@@ -58,23 +68,42 @@ def clip_by_global_norm(max_norm: Threshold) -> GradientTransformation:
 
     Args:
         max_norm: Largest norm, in [0, inf]; at inf nothing is clipped.
+        scope: Inside groups of parameters, which arrays n is over: "all" for those of all groups,
+            also in `partition` and `masked`; "group" for those of the group alone; None to have
+            that decided by what made the groups. Outside of groups it changes nothing.
 
     Returns:
-        The transformation, without state.
+        The transformation, without state. It reports its factor as "clip_scale".
 
     Raises:
-        ValueError: If `max_norm` is negative or nan.
+        ValueError: If `max_norm` is negative or nan, or `scope` none of these; on update, if n is
+            over several groups and it does not come first.
 
     Source: Pascanu, Mikolov, Bengio 2013, https://arxiv.org/abs/1211.5063, Algorithm 1.
     """
-    return lift(_CLIP_BY_GLOBAL_NORM, max_norm=max_norm)
+    if scope not in _SCOPES:
+        raise ValueError(
+            f'clip_by_global_norm: `scope` must be "all", "group" or None, but is {scope!r}.'
+        )
+    return lift(_SCOPES[scope], max_norm=max_norm)
 
 
 def _clipping_factor(totals, state, h):
     return {"factor": shrinking(root(totals.square_norm), h.max_norm)}, state
 
 
-_CLIP_BY_GLOBAL_NORM = Rule(scale_by_factor, measure=measure_square_norm, conclude=_clipping_factor)
+_CLIP_BY_GLOBAL_NORM = Rule(
+    scale_by_factor,
+    measure=measure_square_norm,
+    conclude=_clipping_factor,
+    everywhere=None,
+    reports=(("clip_scale", "factor"),),
+)
+_SCOPES = {
+    None: _CLIP_BY_GLOBAL_NORM,
+    "all": dataclasses.replace(_CLIP_BY_GLOBAL_NORM, everywhere=True),
+    "group": dataclasses.replace(_CLIP_BY_GLOBAL_NORM, everywhere=False),
+}
 
 
 @transformation

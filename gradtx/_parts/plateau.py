@@ -9,7 +9,6 @@ from .._core.arguments import concrete_number
 from .._core.rule import Rule
 from .._core.transformation import GradientTransformation, lift, transformation
 from ..typing import (
-    Count,
     Fraction,
     Interval,
     NonNegative,
@@ -17,6 +16,7 @@ from ..typing import (
     Numeric,
     PositiveInt,
     Scalar,
+    Tally,
 )
 
 
@@ -29,9 +29,9 @@ class ReduceLROnPlateauState(NamedTuple):
 
     scale: Scalar
     best_value: Scalar
-    plateau_count: Count
-    cooldown_count: Count
-    count: Count
+    plateau_count: Tally
+    cooldown_count: Tally
+    count: Tally
     avg_value: Scalar
 
 
@@ -72,7 +72,11 @@ def _scaled(g, state, p, h):
 
 
 _REDUCE_ON_PLATEAU = Rule(
-    _scaled, state=ReduceLROnPlateauState, shared=_watch_value, extras=("value",)
+    _scaled,
+    state=ReduceLROnPlateauState,
+    shared=_watch_value,
+    reports=(("plateau_scale", "scale"),),
+    extras=("value",),
 )
 
 

@@ -48,6 +48,7 @@ class _PrivateAggregate(Body):
     def update(self, flow: Flow, state: Any) -> Any:
         state = check_state(self.name, DifferentiallyPrivateAggregateState, state)
         flow.check_shapes(of_examples=True)
+        flow.noise_by = self.name
         next_key, key = jax.random.split(state.rng_key)
         given = [g if on else None for g, on in zip(flow.leaves, flow.trainable, strict=True)]
         arrays = example_arrays(self.name, flow.tree, given)

@@ -23,9 +23,14 @@ def _scaled_against(g, state, p, h):
 
 
 _SCALE = Rule(_scaled)
-_SCALE_BY_SCHEDULE = Rule(_scaled, state=ScaleByScheduleState)
-_DESCEND = Rule(_scaled_against)
-_DESCEND_BY_SCHEDULE = Rule(_scaled_against, state=ScaleByScheduleState)
+_SCALE_BY_SCHEDULE = Rule(
+    _scaled, state=ScaleByScheduleState, reports=(("step_size", "step_size"),)
+)
+_RATE = (("learning_rate", "step_size"),)
+_ASCEND = Rule(_scaled, reports=_RATE)
+_ASCEND_BY_SCHEDULE = Rule(_scaled, state=ScaleByScheduleState, reports=_RATE)
+_DESCEND = Rule(_scaled_against, reports=_RATE)
+_DESCEND_BY_SCHEDULE = Rule(_scaled_against, state=ScaleByScheduleState, reports=_RATE)
 
 
 @transformation
@@ -108,7 +113,7 @@ def scale_by_learning_rate(
         TypeError: If it is neither a number nor a schedule.
     """
     if is_function(learning_rate):
-        rule = _DESCEND_BY_SCHEDULE if flip_sign else _SCALE_BY_SCHEDULE
+        rule = _DESCEND_BY_SCHEDULE if flip_sign else _ASCEND_BY_SCHEDULE
     else:
-        rule = _DESCEND if flip_sign else _SCALE
+        rule = _DESCEND if flip_sign else _ASCEND
     return lift(rule, step_size=learning_rate)

@@ -23,7 +23,12 @@ def _step_and_shrink(g, state, p, h):
     return shrinkage * p - (h.learning_rate / length) * g, state
 
 
-_STEP_AND_SHRINK = Rule(_step_and_shrink, state=StepAndShrinkState, params=True)
+_STEP_AND_SHRINK = Rule(
+    _step_and_shrink,
+    state=StepAndShrinkState,
+    reports=(("learning_rate", "learning_rate"),),
+    params=True,
+)
 
 
 @transformation

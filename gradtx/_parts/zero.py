@@ -26,7 +26,7 @@ def _zeros(g, state, p, h):
     return jnp.zeros_like(g), state
 
 
-_SET_TO_ZERO = Rule(_zeros)
+_SET_TO_ZERO = Rule(_zeros, still=True)
 
 
 class ZeroNansState(NamedTuple):

@@ -63,5 +63,6 @@ DADAPT_ADAMW = Rule(
     shared=adam_rate,
     measure=_measure_bound,
     conclude=_raise_rate,
+    reports=(("step_size", "step"),),
     params=True,
 )

@@ -63,6 +63,7 @@ _DOG = Rule(
     init=keep_start,
     measure=_measure_way,
     conclude=_distance_over_gradients,
+    reports=(("step_size", "factor"),),
     params=True,
 )
 

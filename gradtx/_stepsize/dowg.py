@@ -33,6 +33,7 @@ _DOWG = Rule(
     init=keep_start,
     measure=measure_distance,
     conclude=_distance_over_weighted_gradients,
+    reports=(("step_size", "factor"),),
     params=True,
 )
 

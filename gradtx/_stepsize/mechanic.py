@@ -81,6 +81,7 @@ _TUNER = Rule(
     state=_Tuner,
     measure=_measure_progress,
     conclude=_bet,
+    reports=(("step_size", "after"),),
     params=True,
     trees=("gradient",),
 )
@@ -99,6 +100,7 @@ class _Mechanize(Wrapper):
     base_optimizer: Any
     tuner: Lifted
     inside: ClassVar[tuple[str, ...]] = ("base_optimizer",)
+    reports: ClassVar[tuple[str, ...]] = ("step_size",)
 
     def init(self, flow: Flow) -> Any:
         base = start(self.base_optimizer.update.body, flow)

@@ -117,6 +117,7 @@ MOMO = Rule(
     accumulate=_average,
     measure=_measure_model,
     conclude=_step_to_bound,
+    reports=(("step_size", "step"),),
     params=True,
     extras=("value",),
 )
@@ -127,6 +128,7 @@ MOMO_ADAM = Rule(
     accumulate=_average_both,
     measure=_measure_model,
     conclude=_step_to_bound,
+    reports=(("step_size", "step"),),
     params=True,
     extras=("value",),
 )

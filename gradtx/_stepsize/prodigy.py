@@ -61,5 +61,6 @@ PRODIGY = Rule(
     accumulate=_average_scaled,
     measure=_measure_progress,
     conclude=_raise_rate,
+    reports=(("step_size", "rate"),),
     params=True,
 )

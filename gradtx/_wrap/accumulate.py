@@ -1,307 +1,200 @@
-"""Accumulate the gradients of several micro-steps into one step."""
+"""Accumulate the gradients of several micro-batches, by weight, into one step."""
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
-from .._core.arguments import concrete_number, is_function
-from .._core.body import Lifted, run, start
-from .._core.describe import register
+from .._core.arguments import as_flag, concrete_number
+from .._core.body import start
 from .._core.flow import Flow
-from .._core.leaves import describe_leaf, is_inexact
-from .._core.numerics import abs2, residue, safe_increment, widened
-from .._core.rule import Rule
+from .._core.leaves import describe_leaf, flatten, is_traced
+from .._core.numerics import safe_increment
 from .._core.transformation import (
     GradientTransformation,
     as_transformation,
     from_body,
     transformation,
 )
-from .._core.wrap import Wrapper, as_abstract_as, check_state, first_count
-from ..typing import Count, DType, InnerState, PerParam, Scalars
-from .choice import step_if, update_if
+from .._core.wrap import as_abstract_as, check_state, first_count
+from ..typing import Count, DType, InnerState, PerParam, Scalar, Tally
+from .accumulating import MEAN, Accumulating, as_every
 
 
-class MultiStepsState(NamedTuple):
-    """Micro-steps in the present step, steps, inner's state, the mean so far, what was skipped."""
+class AccumulateState(NamedTuple):
+    """Micro-steps since the last step, steps; weight, mean value and mean gradient; inner's state.
 
-    mini_step: Count
-    gradient_step: Count
-    inner_opt_state: InnerState
-    acc_grads: PerParam
-    skip_state: Scalars = ()
-
-
-class ShouldSkipUpdateFunction(Protocol):
-    """(updates, gradient_step, params) -> (whether to skip, tree of scalars to look at)."""
-
-    def __call__(self, updates: Any, gradient_step: Any, params: Any) -> tuple[Any, Any]:
-        """Whether to leave a micro-step out, and what shall be seen of it in the state."""
-        ...
-
-
-@register
-def skip_not_finite(updates: Any, gradient_step: Any, params: Any) -> tuple[jax.Array, Any]:
-    """Leave out micro-steps with an inf or a nan in them, for `MultiSteps`.
-
-    Args:
-        updates: Tree of gradients.
-        gradient_step: Not used.
-        params: Not used.
-
-    Returns:
-        Whether there is one, and {"should_skip", "num_not_finite"}.
+    The means are those of the group so far. After a step the weight is 0, and they are still there.
     """
-    del gradient_step, params
-    arrays = [g for g in jax.tree.leaves(updates) if is_inexact(g)]
 
-    def count() -> jax.Array:
-        counts = [jnp.sum(~jnp.isfinite(g), dtype=jnp.int32) for g in arrays]
-        return sum(counts, start=jnp.zeros([], jnp.int32))
-
-    # Counting takes far longer than to see that there is nothing to count.
-    residues = [residue(g).astype(jnp.float32) for g in arrays]
-    skip = sum(residues, start=jnp.zeros([], jnp.float32)) != 0
-    total = lax.cond(skip, count, lambda: jnp.zeros([], jnp.int32))
-    return skip, {"should_skip": skip, "num_not_finite": total}
-
-
-@register
-def skip_large_updates(
-    updates: Any, gradient_step: Any, params: Any, max_squared_norm: Any
-) -> tuple[jax.Array, Any]:
-    """Leave out micro-steps whose gradient is too large, or is no number, for `MultiSteps`.
-
-    Skips unless norm(updates)^2 < max_squared_norm. Give it the limit by
-    `functools.partial(skip_large_updates, max_squared_norm=100.0)`.
-
-    Args:
-        updates: Tree of gradients.
-        gradient_step: Not used.
-        params: Not used.
-        max_squared_norm: Limit of the squared norm over all arrays.
-
-    Returns:
-        Whether to skip, and {"should_skip", "norm_squared"}.
-    """
-    del gradient_step, params
-    squares = [jnp.sum(abs2(widened(g))) for g in jax.tree.leaves(updates) if is_inexact(g)]
-    square_norm = sum(squares, start=jnp.zeros([], jnp.float32))
-    skip = ~(square_norm < max_squared_norm)
-    return skip, {"should_skip": skip, "norm_squared": square_norm}
-
-
-class _Mean(NamedTuple):
-    """The mean of the micro-steps so far."""
-
+    micro_step: Tally
+    count: Count
+    weight: Scalar
+    value: Scalar
     acc_grads: PerParam
-
-
-def _with_one_more(g, state, p, h):
-    # A sum started anew where the last was used, not one multiplied by 0: inf * 0 would be nan.
-    mean = jnp.where(h.first > 0, g, state.acc_grads + (g - state.acc_grads) * h.share)
-    return g, state._replace(acc_grads=jnp.where(h.skip > 0, state.acc_grads, mean))
-
-
-def _with_one_more_summed(g, state, p, h):
-    total = jnp.where(h.first > 0, g, state.acc_grads + g)
-    return g, state._replace(acc_grads=jnp.where(h.skip > 0, state.acc_grads, total))
-
-
-_MEAN = Rule(_with_one_more, state=_Mean)
-_SUM = Rule(_with_one_more_summed, state=_Mean)
+    inner_state: InnerState
 
 
 @dataclasses.dataclass(eq=False)
-class _MultiSteps(Wrapper):
-    """A transformation that steps once for several gradients.
-
-    Attributes:
-        name: The constructor's name.
-        inner: The transformation.
-        every: Micro-steps in a step: a number, or a function of the step count.
-        rule: What becomes of the accumulator in a micro-step.
-        dtype: Storage dtype of the accumulator, or None.
-        skip: Which micro-steps to leave out, or None.
-    """
-
-    inner: Any
-    every: int | Callable[..., Any]
-    rule: Rule
-    dtype: Any
-    skip: Callable[..., Any] | None
+class _Accumulate(Accumulating):
+    """A transformation that steps once for the weighted mean of several gradients."""
 
     def init(self, flow: Flow) -> Any:
-        count = first_count(flow)
-        return MultiStepsState(
-            mini_step=count,
-            gradient_step=first_count(flow),
-            inner_opt_state=start(self.inner.update.body, flow),
-            acc_grads=start(self._accumulator(), flow).acc_grads,
-            skip_state=as_abstract_as(flow, self._first_skip_state(flow)),
+        return AccumulateState(
+            micro_step=first_count(flow),
+            count=first_count(flow),
+            weight=as_abstract_as(flow, jnp.zeros([], float)),
+            value=as_abstract_as(flow, jnp.zeros([], float)),
+            acc_grads=start(self.accumulator(), flow).acc_grads,
+            inner_state=start(self.inner.update.body, flow),
         )
 
-    def update(self, flow: Flow, state: Any) -> Any:
-        emit, state = self._accumulated(flow, state)
-        body, inner = self.inner.update.body, state.inner_opt_state
-        return state._replace(inner_opt_state=update_if(emit, body, flow, inner, otherwise="zero"))
-
-    def step(self, flow: Flow, state: Any) -> tuple[Any, Any]:
-        emit, state = self._accumulated(flow, state)
-        params, inner = step_if(emit, self.inner.update.body, flow, state.inner_opt_state)
-        return params, state._replace(inner_opt_state=inner)
-
-    def _accumulated(self, flow: Flow, state: Any) -> tuple[Any, Any]:
-        """Whether the step is complete, and the state; the flow then has the gradient of it."""
-        state = check_state(self.name, MultiStepsState, state)
-        skip, skip_state = self._skipped(flow, state.gradient_step)
-        done = state.mini_step + 1
-        mean = run(
-            self._accumulator(
-                first=state.mini_step == 0, share=1.0 / jnp.asarray(done, float), skip=skip
-            ),
-            flow.branch(),
-            _Mean(state.acc_grads),
+    def collected(self, flow: Flow, state: Any) -> tuple[Any, Any, dict[str, Any]]:
+        state = check_state(self.name, AccumulateState, state)
+        self._check_noise(flow)
+        weight = self._weight(flow).astype(state.weight.dtype)
+        flush = self._flush(flow)
+        total, first = state.weight + weight, state.weight == 0
+        weighs = weight > 0
+        share = jnp.where(weighs, weight / jnp.where(weighs, total, 1), 0)
+        value = self._value(flow, state, first, share)
+        extra = {**flow.extra, "weight": total} | ({} if value is None else {"value": value})
+        grad_is_updates = self._is_updates(flow, flow.extra.get("grad"))
+        acc_grads = self.with_one_more(
+            flow, state.acc_grads, first=first, share=share, skip=~weighs
         )
-        means = flow.column(mean.acc_grads, self.name, "acc_grads")
-        flow.leaves = [
-            a if on else g for a, g, on in zip(means, flow.leaves, flow.trainable, strict=True)
-        ]
-        emit = (done >= self._steps(state.gradient_step)) & ~skip
-        return emit, MultiStepsState(
-            mini_step=jnp.where(emit, 0, jnp.where(skip, state.mini_step, done)),
-            gradient_step=jnp.where(emit, safe_increment(state.gradient_step), state.gradient_step),
-            inner_opt_state=state.inner_opt_state,
-            acc_grads=mean.acc_grads,
-            skip_state=skip_state,
+        if grad_is_updates:
+            extra["grad"] = flow.treedef.unflatten(flow.leaves)
+        done = state.micro_step + 1
+        closed = (done >= self.steps("every", state.count)) | flush
+        complete = closed & (total > 0)
+        new = AccumulateState(
+            micro_step=jnp.where(closed, 0, done),
+            count=jnp.where(complete, safe_increment(state.count), state.count),
+            weight=jnp.where(closed, 0, total),
+            value=state.value if value is None else value.astype(state.value.dtype),
+            acc_grads=acc_grads,
+            inner_state=state.inner_state,
         )
+        return complete, new, extra
 
-    def _accumulator(self, **numbers: Any) -> Lifted:
-        asked = {name: jnp.asarray(x, float) for name, x in numbers.items()}
-        return Lifted(self.name, self.rule, asked, {}, {"acc_grads": self.dtype})
-
-    def _steps(self, gradient_step: Any) -> Any:
-        if isinstance(self.every, int):
-            return self.every
-        steps = self.every(gradient_step)
-        if jnp.shape(steps) != ():
-            raise TypeError(
-                f"{self.name}: `every_k_schedule` must return one number of micro-steps, but "
-                f"returned {describe_leaf(steps)}."
+    def _check_noise(self, flow: Flow) -> None:
+        if flow.noise_by:
+            raise ValueError(
+                f"{self.name}: noise must be drawn once for a step, but {flow.noise_by} before it "
+                "draws at every micro-step, which adds up. Put the noise inside: "
+                "accumulate(chain(add_noise(...), ...), every), after clip_per_example "
+                "accumulate(chain(add_private_noise(...), ...), every)."
             )
-        return steps
 
-    def _skipped(self, flow: Flow, gradient_step: Any) -> tuple[Any, Any]:
-        if self.skip is None:
-            return jnp.array(False), ()
-        skip, skip_state = self.skip(flow.as_given(), gradient_step, flow.params_tree)
-        if jnp.shape(skip) != () or jnp.result_type(skip) != jnp.bool_:
+    def _weight(self, flow: Flow) -> jax.Array:
+        given = flow.extra.get("weight", 1.0)
+        number = concrete_number(given)
+        traced = is_traced(given) and jnp.shape(given) == () and given.dtype != jnp.bool_
+        if number is None and not traced:
             raise TypeError(
-                f"{self.name}: `should_skip_update_fn` must return one boolean and a tree, but "
-                f"the first is {describe_leaf(skip)}."
+                f"{self.name}: `weight` must be one number, how much this micro-batch counts (its "
+                f"tokens or examples), but is {describe_leaf(given)}."
             )
-        return skip, skip_state
+        if number is not None and not 0 <= number < float("inf"):
+            raise ValueError(
+                f"{self.name}: `weight` must be at least 0 and finite, but is {number:g}."
+            )
+        return jnp.asarray(given).astype(float)
 
-    def _first_skip_state(self, flow: Flow) -> Any:
-        if self.skip is None:
-            return ()
+    def _flush(self, flow: Flow) -> Any:
+        given = flow.extra.get("flush", False)
+        traced = is_traced(given) and jnp.shape(given) == () and given.dtype == jnp.bool_
+        if as_flag(given) is None and not traced:
+            raise TypeError(
+                f"{self.name}: `flush` must be one boolean, whether to step now with what there "
+                f"is, but is {describe_leaf(given)}."
+            )
+        return given
 
-        zeros = [
-            jnp.zeros(x.shape, x.dtype) if on else x
-            for x, on in zip(flow.leaves, flow.trainable, strict=True)
-        ]
-        return self._skipped(flow.branch(leaves=zeros), jnp.zeros([], jnp.int32))[1]
+    def _value(self, flow: Flow, state: Any, first: Any, share: Any) -> jax.Array | None:
+        """The mean of the extra argument `value`, or None if there is none."""
+        if flow.extra.get("value") is None:
+            return None
+        value = jnp.asarray(flow.extra["value"])
+        if value.shape != ():
+            raise TypeError(
+                f"{self.name}: `value` must be one number, the loss of this micro-batch, but is "
+                f"{describe_leaf(value)}."
+            )
+        so_far = state.value
+        value = value.astype(so_far.dtype)
+        mean = jnp.where(first, value, so_far + (value - so_far) * share.astype(so_far.dtype))
+        return jnp.where(share > 0, mean, so_far)
 
-
-class _Accumulating(GradientTransformation):
-    """What `MultiSteps` returns: a transformation with the methods that Optax's class has."""
-
-    __slots__ = ()
-
-    @property
-    def inner_opt(self) -> GradientTransformation:
-        """The wrapped transformation."""
-        return self.update.body.inner
-
-    def has_updated(self, state: Any) -> jax.Array:
-        """Whether the last micro-step completed a step: a boolean scalar."""
-        state = check_state("MultiSteps.has_updated", MultiStepsState, state)
-        return (state.mini_step == 0) & (state.gradient_step > 0)
-
-    def gradient_transformation(self) -> GradientTransformation:
-        """The transformation itself."""
-        return self
+    @staticmethod
+    def _is_updates(flow: Flow, tree: Any) -> bool:
+        """Whether a tree has the very arrays of the updates."""
+        if tree is None:
+            return False
+        given = flatten(tree)[0]
+        same = len(given) == len(flow.leaves)
+        return same and all(a is b for a, b in zip(given, flow.leaves, strict=True))
 
 
 @transformation
-def MultiSteps(  # noqa: N802 (a class in Optax)
-    opt: Any,
-    every_k_schedule: Any,
-    use_grad_mean: bool = True,
-    should_skip_update_fn: Any = None,
-    accumulator_dtype: DType | None = None,
-) -> GradientTransformation:
-    """Step once for the gradients of several micro-steps.
+def accumulate(tx: Any, every: Any, *, dtype: DType | None = None) -> GradientTransformation:
+    """Step once for the mean of the gradients of several micro-batches, each with its weight.
 
-    With k = every_k_schedule (of the count of steps, if it is a function), at the micro-steps
-    n = 0 ... k - 1 of a step, and a started anew at n = 0:
+    With k = every (of the count of steps, if it is a function), over the micro-steps n = 1 ... k
+    since the last step, each with the gradient g_n and the weight w_n:
 
-        a = a + (g - a) / (n + 1)        or a + g without `use_grad_mean`
-        u = opt(a) if n = k - 1, else 0
+        a = sum_n w_n g_n / sum_n w_n
+        u = tx(a) at n = k, else 0
 
-    The inner transformation runs once in a step, and neither it nor its counts, schedules and decay
-    see micro-steps. `step` touches nothing but a at the others. For equal batches of independent
-    examples a is the gradient of the batch made of all of them.
+    Each call may say two things by extra arguments, both of which may be traced:
 
-    Shapes: a is shaped like the parameters, in float32 or wider.
-    Units: those of opt.
+    - `weight`, a number of at least 0, 1 if it is not given. If the gradient of a micro-batch is a
+      mean over tokens, its number of tokens is its weight: a is then the gradient of one large
+      batch, however the tokens fell. A micro-step of weight 0 takes its turn, and its gradient, be
+      it nan, is not looked at. If all have weight 0 there is no step.
+    - `flush`, a boolean: this micro-step is the last of its group, step now. So the short last
+      group of an epoch is a step of its own and not the start of the next epoch's first. With
+      weight 0 it steps on what was there before, if anything was.
+
+    tx runs once in a step: its schedules, decay, averages and noise see steps only. Of the extra
+    arguments it sees `value` as the weighted mean over the group, `weight` as the sum (so that
+    accumulations nest), `grad` as a where it is the updates themselves, and all others as they came
+    at the last micro-step. With `step` a micro-step touches nothing but a.
+
+    a is kept as a running mean, so that it is as large as a gradient at any time. In bfloat16 the
+    mean of more than some tens of micro-steps loses digits: a new one is then a small change.
+
+    Noise is to be drawn once in a step, so it belongs inside. What draws noise before, at each
+    micro-step, is refused. For differential privacy:
+
+        chain(clip_per_example(C), accumulate(chain(add_private_noise(C, s, key), tx), every))
+
+    Shapes: a is shaped like the parameters.
+    Units: those of tx. `weight` has none: only ratios of weights matter.
 
     Args:
-        opt: The transformation.
-        every_k_schedule: Micro-steps in a step, at least 1; or a function of the count of steps.
-        use_grad_mean: Whether a is the mean of the gradients, or their sum.
-        should_skip_update_fn: (updates, gradient_step, params) -> (boolean scalar, tree of
-            scalars): where it is True the micro-step leaves no trace but that tree, the
-            `skip_state`. `skip_not_finite` and `skip_large_updates` are such functions.
-        accumulator_dtype: Dtype in which a is stored; None for float32 or wider.
+        tx: The transformation.
+        every: Micro-steps in a step, at least 1; or a function of the count of steps.
+        dtype: Dtype in which a is stored; None for float32 or wider.
 
     Returns:
-        The transformation, with a `MultiStepsState`. It has the methods `has_updated(state)` and
-        `gradient_transformation()` besides.
+        The transformation, with an `AccumulateState`.
 
     Raises:
-        TypeError: If `opt` is no transformation or `every_k_schedule` neither an integer nor a
-            function; on update, if a function returns something else than it should.
-        ValueError: If `every_k_schedule` is below 1.
+        TypeError: If `tx` is no transformation or `every` neither an integer nor a function; on
+            update, if `weight`, `flush` or `value` is no scalar.
+        ValueError: If `every` is below 1; on update, if a known `weight` is negative or not finite,
+            or noise is drawn before it.
 
-    Differs: a is started anew after each step; Optax multiplies it by 0, so that an inf stays.
-        Optax runs the inner transformation at each micro-step and drops what it does not want.
+    Differs: from `MultiSteps`, which is Optax's and gives each micro-step the same weight.
     """
-    if not is_function(every_k_schedule):
-        number = concrete_number(every_k_schedule)
-        if number is None or number != int(number):
-            raise TypeError(
-                "MultiSteps: `every_k_schedule` must be an integer or a function of the step, but "
-                f"is {every_k_schedule!r}."
-            )
-        if number < 1:
-            raise ValueError(f"MultiSteps: `every_k_schedule` must be at least 1, but is {number}.")
-        every_k_schedule = int(number)
-    if should_skip_update_fn is not None and not callable(should_skip_update_fn):
-        raise TypeError(
-            "MultiSteps: `should_skip_update_fn` must be a function (updates, gradient_step, "
-            f"params), but is {should_skip_update_fn!r}."
-        )
-    body = _MultiSteps(
-        "MultiSteps",
-        as_transformation(opt, "MultiSteps"),
-        every_k_schedule,
-        _MEAN if use_grad_mean else _SUM,
-        accumulator_dtype,
-        should_skip_update_fn,
+    body = _Accumulate(
+        "accumulate",
+        as_transformation(tx, "accumulate"),
+        as_every("accumulate", "every", every),
+        MEAN,
+        dtype,
     )
-    return _Accumulating(*from_body(body))
+    return from_body(body)

@@ -68,14 +68,20 @@ def _choose(flow: Flow, wanted: Any, act: Any, rest: Any, *, rests: bool) -> Any
     shapes: list = []
 
     def acted() -> Any:
-        branch = flow.branch(group=(), taken=True)
-        branch.reports = None if flow.reports is None else {}
+        branch = flow.branch(taken=True)
+        if flow.reports is not None:  # what is said in the branch has to come out of it
+            branch.reports = dict.fromkeys(flow.reports, (0.0, False))
         results = act(branch)
         # Almost always it is known to be a step, and nobody listens.
         taken = {} if branch.taken is True else {"taken": jnp.asarray(branch.taken)}
-        said = (taken, branch.reports or {})
-        shapes[:] = [jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), said)]
-        return results, *said
+        heard = {
+            name: x
+            for name, x in (branch.reports or {}).items()
+            if name not in (flow.reports or {})
+        }
+        said = jax.tree.map(_strong, heard)
+        shapes[:] = [jax.eval_shape(lambda: (taken, said))]
+        return results, taken, said
 
     def rested() -> Any:
         if not shapes and (flow.reports is not None or is_traced(wanted)):
@@ -84,17 +90,23 @@ def _choose(flow: Flow, wanted: Any, act: Any, rest: Any, *, rests: bool) -> Any
         return rest(), *jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), said)
 
     if is_traced(wanted):
-        results, taken, reports = lax.cond(wanted, acted, rested)
+        results, taken, said = lax.cond(wanted, acted, rested)
     else:
-        results, taken, reports = acted() if wanted else rested()
-    for name, value in reports.items():
-        flow.report(name, value)
+        results, taken, said = acted() if wanted else rested()
+    if flow.reports is not None:
+        flow.reports |= {name: (value, when & wanted) for name, (value, when) in said.items()}
     inner = taken.get("taken", True)
     if rests:
         flow.taken = flow.taken & wanted & inner
     elif inner is not True:
         flow.taken = flow.taken & (jnp.logical_not(wanted) | inner)
     return results
+
+
+def _strong(x: Any) -> jax.Array:
+    """A number as an array that says nothing of how it was made, as both branches must return."""
+    x = jnp.asarray(x)
+    return x.astype(x.dtype)
 
 
 def _dtype(flow: Flow, index: int, casting: bool) -> Any:

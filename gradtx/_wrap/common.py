@@ -8,7 +8,14 @@ import numpy as np
 
 from .._core import leaves
 from .._core.flow import Flow
-from .._core.leaves import describe_leaf, is_abstract, is_inexact, is_traced, path_names
+from .._core.leaves import (
+    as_array,
+    describe_leaf,
+    is_abstract,
+    is_inexact,
+    is_traced,
+    path_names,
+)
 from .._core.numerics import accumulator_dtype, with_precision_of
 from .._core.state import cast_like
 
@@ -31,6 +38,11 @@ def copy_of(p: Any, dtype: Any) -> Any:
     if is_abstract(p):
         return jax.eval_shape(lambda x: x.astype(dtype), p)
     return jnp.array(p, dtype=dtype, copy=True)
+
+
+def like(p: Any, x: Any) -> Any:
+    """An array of a state in a parameter's dtype and in a buffer of its own; p itself without."""
+    return p if x is None else copy_of(x, as_array(p).dtype)
 
 
 def state_like(new: Any, old: Any) -> Any:

@@ -10,9 +10,10 @@ from jax import lax
 
 from .._core import leaves
 from .._core.arguments import is_function
-from .._core.body import run, start
+from .._core.body import Purpose, run, start
 from .._core.flow import Flow
 from .._core.numerics import real_dtype_of
+from .._core.outside import stand_in
 from .._core.transformation import (
     GradientTransformation,
     as_transformation,
@@ -51,7 +52,14 @@ class _SplitRealAndImaginary(Wrapper):
         new = run(self.inner.update.body, inner, state.inner_state, outermost=flow.casting)
         pairs = flow.treedef.flatten_up_to(inner.treedef.unflatten(inner.leaves))
         flow.leaves = [_joined(pair) for pair in pairs]
+        flow.taken = inner.taken
         return SplitRealAndImaginaryState(new)
+
+    def point(self, purpose: Purpose, state: Any, params: Any) -> Any:
+        parts = _split(params)
+        (inside,) = self.inner_states(state)
+        point = inside.body.point(purpose, inside.state, parts)
+        return params if point is parts else _join(point)
 
 
 def _split_flow(flow: Flow) -> Flow:
@@ -67,6 +75,7 @@ def _split_flow(flow: Flow) -> Flow:
     if flow.beside is not None:
         pairs = zip(parts, flow.beside, strict=True)
         inner.beside = [b for n, b in pairs for _ in range(n)]
+    stand_in(inner, flow)
     return inner
 
 

@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._core.body import run, start
+from .._core.body import Purpose, run, start
 from .._core.flow import Flow
 from .._core.leaves import as_array, is_abstract, is_inexact
 from .._core.numerics import accumulator_dtype, with_precision_of
+from .._core.outside import stand_in
 from .._core.placement import copied, split_like
 from .._core.transformation import (
     GradientTransformation,
@@ -42,9 +43,20 @@ class _Flatten(SameState):
         held = flow.leaves if flow.params is None else flow.params
         params = None if flow.params is None else _vector(held, held)
         whole = Flow(self.name, _vector(flow.leaves, held), params, flow.extra)
+        stand_in(whole, flow)
         state = run(self.inner.update.body, whole, state)
         flow.leaves = _unflattened(flow, held, whole.leaves[0])
+        flow.taken = whole.taken
         return state
+
+    def point(self, purpose: Purpose, state: Any, params: Any) -> Any:
+        flow = Flow(self.name, params, params, {})
+        whole = _vector(flow.leaves, flow.leaves)
+        point = self.inner.update.body.point(purpose, state, whole)
+        if point is whole:
+            return params
+        parts = zip(_unflattened(flow, flow.leaves, point), flow.dtypes, strict=True)
+        return flow.treedef.unflatten([x if d is None else x.astype(d) for x, d in parts])
 
 
 def _vector(column: list, held: list) -> Any:

@@ -8,7 +8,7 @@ import jax
 
 from .._core import leaves
 from .._core.arguments import as_flag, is_function
-from .._core.body import Body, Inside, Purpose, run, start, step
+from .._core.body import Body, Group, Inside
 from .._core.flow import Flow
 from .._core.transformation import (
     GradientTransformation,
@@ -16,9 +16,10 @@ from .._core.transformation import (
     from_body,
     transformation,
 )
-from .._core.wrap import Wrapper, check_state
+from .._core.wrap import check_state
 from .._parts.zero import set_to_zero
 from ..typing import InnerState
+from .routed import Routed
 
 
 class MaskedState(NamedTuple):
@@ -38,63 +39,44 @@ class PartitionState(NamedTuple):
 
 
 @dataclasses.dataclass(eq=False)
-class _Masked(Wrapper):
+class _Masked(Routed):
     """A transformation of some of the leaves.
 
     Attributes:
         name: The constructor's name.
+        mask_extras: Whether extra arguments like the updates are masked, too.
         inner: The transformation.
         mask: Tree of booleans, prefix of one, or function from the parameters to one.
-        mask_extras: Whether extra arguments like the updates are masked, too.
     """
 
     inner: Any
     mask: Any
-    mask_extras: bool
 
-    def point(self, purpose: Purpose, state: Any, params: Any) -> Any:
-        flow = Flow(self.name, params, params, {})
-        (inside,) = self.inner_states(state)
-        kept = flow.mask(self.name, self.mask)
-        column = _joined(flow, kept, _points(flow, kept, inside, purpose), flow.params or [])
-        return flow.treedef.unflatten(column)
+    def groups_of(self, flow: Flow) -> list[Group]:
+        return [Group(None, self.inner.update.body, flow.mask(self.name, self.mask))]
 
-    def init(self, flow: Flow) -> Any:
-        branch = flow.restricted(flow.mask(self.name, self.mask))
-        return MaskedState(start(self.inner.update.body, branch))
-
-    def update(self, flow: Flow, state: Any) -> Any:
+    def inner_states(self, state: Any) -> list[Inside]:
         state = check_state(self.name, MaskedState, state)
-        kept = flow.mask(self.name, self.mask)
-        return MaskedState(
-            _update_some(self.inner.update.body, flow, kept, state.inner_state, self.mask_extras)
-        )
+        return [Inside("", self.inner.update.body, state.inner_state)]
 
-    def step(self, flow: Flow, state: Any) -> tuple[Any, Any]:
-        state = check_state(self.name, MaskedState, state)
-        kept = flow.mask(self.name, self.mask)
-        made, new = _step_some(
-            self.inner.update.body, flow, kept, state.inner_state, self.mask_extras
-        )
-        rest = flow.restricted([not keep for keep in kept]).applied()
-        params = _joined(flow, kept, made, flow.treedef.flatten_up_to(rest))
-        return flow.treedef.unflatten(params), MaskedState(new)
+    def with_inner_states(self, state: Any, states: list) -> Any:
+        del state
+        return MaskedState(states[0])
 
 
 @dataclasses.dataclass(eq=False)
-class _Partition(Wrapper):
+class _Partition(Routed):
     """A transformation for each group of leaves.
 
     Attributes:
         name: The constructor's name.
+        mask_extras: Whether extra arguments like the updates are masked, too.
         transforms: The transformations by label.
         labels: Tree of labels, prefix of one, or function from the parameters to one.
-        mask_extras: Whether extra arguments like the updates are masked, too.
     """
 
     transforms: dict[Hashable, Any]
     labels: Any
-    mask_extras: bool
 
     @property
     def children(self) -> tuple[Any, ...]:
@@ -108,7 +90,12 @@ class _Partition(Wrapper):
         return iter([(str(label), tx) for label, tx in self.transforms.items()])
 
     def inner_states(self, state: Any) -> list[Inside]:
-        states = self._states(state)
+        states = check_state(self.name, PartitionState, state).inner_states
+        if set(states) != set(self.transforms):
+            raise ValueError(
+                f"{self.name}: its state must have the labels {list(self.transforms)}, but has "
+                f"{list(states)}. Was the state made by init() of another optimizer?"
+            )
         return [
             Inside(str(label), tx.update.body, states[label].inner_state)
             for label, tx in self.transforms.items()
@@ -119,40 +106,7 @@ class _Partition(Wrapper):
         pairs = zip(self.transforms, states, strict=True)
         return PartitionState({label: MaskedState(inner) for label, inner in pairs})
 
-    def point(self, purpose: Purpose, state: Any, params: Any) -> Any:
-        flow = Flow(self.name, params, params, {})
-        column = flow.params or []
-        groups = zip(self._groups(flow), self.inner_states(state), strict=True)
-        for (_, _, kept), inside in groups:
-            column = _joined(flow, kept, _points(flow, kept, inside, purpose), column)
-        return flow.treedef.unflatten(column)
-
-    def init(self, flow: Flow) -> Any:
-        return PartitionState(
-            {
-                label: MaskedState(start(body, flow.restricted(kept)))
-                for label, body, kept in self._groups(flow)
-            }
-        )
-
-    def update(self, flow: Flow, state: Any) -> Any:
-        states, new = self._states(state), {}
-        for label, body, kept in self._groups(flow):
-            new[label] = MaskedState(
-                _update_some(body, flow, kept, states[label].inner_state, self.mask_extras)
-            )
-        return PartitionState(new)
-
-    def step(self, flow: Flow, state: Any) -> tuple[Any, Any]:
-        states, new, params = self._states(state), {}, list(flow.params or ())
-        for label, body, kept in self._groups(flow):
-            made, inner = _step_some(body, flow, kept, states[label].inner_state, self.mask_extras)
-            new[label] = MaskedState(inner)
-            params = _joined(flow, kept, made, params)
-        return flow.treedef.unflatten(params), PartitionState(new)
-
-    def _groups(self, flow: Flow) -> list[tuple[Hashable, Body, list[bool]]]:
-        """(label, body, which of the leaves) of each group."""
+    def groups_of(self, flow: Flow) -> list[Group]:
         labels = flow.spread(self.name, "`param_labels`", "labels", self.labels)
         for index, label in enumerate(labels):
             if flow.trainable[index] and label not in self.transforms:
@@ -161,60 +115,13 @@ class _Partition(Wrapper):
                     f"key of `transforms`, {list(self.transforms)}, but is {label!r}."
                 )
         return [
-            (
+            Group(
                 label,
                 tx.update.body,
                 [on and of == label for on, of in zip(flow.trainable, labels, strict=True)],
             )
             for label, tx in self.transforms.items()
         ]
-
-    def _states(self, state: Any) -> dict:
-        states = check_state(self.name, PartitionState, state).inner_states
-        if set(states) != set(self.transforms):
-            raise ValueError(
-                f"{self.name}: its state must have the labels {list(self.transforms)}, but has "
-                f"{list(states)}. Was the state made by init() of another optimizer?"
-            )
-        return states
-
-
-def _update_some(body: Body, flow: Flow, kept: list[bool], state: Any, mask_extras: bool) -> Any:
-    branch = _restricted(flow, kept, mask_extras)
-    state = run(body, branch, state, outermost=flow.casting)
-    flow.leaves = _joined(flow, kept, branch.leaves, flow.leaves)
-    return state
-
-
-def _step_some(
-    body: Body, flow: Flow, kept: list[bool], state: Any, mask_extras: bool
-) -> tuple[list, Any]:
-    params, state = step(body, _restricted(flow, kept, mask_extras), state)
-    return flow.treedef.flatten_up_to(params), state
-
-
-def _restricted(flow: Flow, kept: list[bool], mask_extras: bool) -> Flow:
-    branch = flow.restricted(kept)
-    if mask_extras:
-        branch.extra = {name: _masked_like(flow, kept, x) for name, x in flow.extra.items()}
-    return branch
-
-
-def _masked_like(flow: Flow, kept: list[bool], x: Any) -> Any:
-    column, treedef = leaves.flatten(x)
-    if treedef != flow.treedef:
-        return x
-    return treedef.unflatten([v if keep else None for v, keep in zip(column, kept, strict=True)])
-
-
-def _points(flow: Flow, kept: list[bool], inside: Inside, purpose: Purpose) -> list:
-    """The point of some of the parameters in the order of all, None for the others."""
-    point = inside.body.point(purpose, inside.state, flow.restricted(kept).params_tree)
-    return flow.treedef.flatten_up_to(point)
-
-
-def _joined(flow: Flow, kept: list[bool], made: list, others: list) -> list:
-    return [m if keep else o for m, o, keep in zip(made, others, kept, strict=True)]
 
 
 @transformation
@@ -228,7 +135,8 @@ def masked(
     shall rest.
 
     `inner` sees the leaves of its own and None in the place of all others: norms and other numbers
-    of the whole tree are over its leaves. Its state has None there, too.
+    of the whole tree are over its leaves. Its state has None there, too. Only a
+    `clip_by_global_norm` that says scope="all" counts the leaves that are left out.
 
     Shapes: any.
     Units: those of inner.
@@ -236,7 +144,7 @@ def masked(
     Args:
         inner: The transformation.
         mask: Tree of booleans like the parameters, a prefix of it, or a function of the parameters
-            that returns one. It must be known while tracing: no arrays.
+            that returns one. It must be known while tracing: no traced values.
         mask_compatible_extra_args: Whether extra arguments that are trees like the updates get
             None in those places as well. Rules of gradtx do not need it; a pair of functions may.
 
@@ -249,9 +157,8 @@ def masked(
         ValueError: On init and update, if the mask does not have the structure of the parameters
             or of the top of it.
     """
-    return from_body(
-        _Masked("masked", as_transformation(inner, "masked"), mask, mask_compatible_extra_args)
-    )
+    made = as_transformation(inner, "masked")
+    return from_body(_Masked("masked", mask_compatible_extra_args, made, mask))
 
 
 @transformation
@@ -264,7 +171,8 @@ def partition(
     """Transform each group of leaves by a transformation of its own.
 
     u = transforms[label](g), with the label of the leaf. Each transformation sees the leaves of its
-    group, and None in the place of all others; so a norm inside it is that of the group.
+    group, and None in the place of all others; so a norm inside it is that of the group, but for a
+    `clip_by_global_norm` that says scope="all". `groups` goes by paths, and clips over all.
 
     Shapes: any.
     Units: those of each transformation.
@@ -304,7 +212,7 @@ def partition(
             f"{transforms!r}."
         )
     made = {label: as_transformation(tx, "partition") for label, tx in transforms.items()}
-    return from_body(_Partition("partition", made, param_labels, mask_compatible_extra_args))
+    return from_body(_Partition("partition", mask_compatible_extra_args, made, param_labels))
 
 
 multi_transform = partition

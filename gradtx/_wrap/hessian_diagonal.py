@@ -64,7 +64,7 @@ class _WithHessianDiagonal(Wrapper):
         handed = {"hessian_diagonal": flow.treedef.unflatten(diagonal), "hessian_is_fresh": fresh}
         branch = flow.branch(extra=flow.extra | handed)
         inner_state = run(self.inner.update.body, branch, inner_state, outermost=flow.casting)
-        flow.leaves = branch.leaves
+        flow.leaves, flow.taken = branch.leaves, branch.taken
         return WithHessianDiagonalState(safe_increment(count), estimator_state, inner_state)
 
     def _diagonal(self, flow: Flow, fresh: jax.Array, state: Any) -> tuple[list, Any]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from .._core import leaves
-from .._core.body import Body, run, start
+from .._core.body import Body, Purpose, run, start
 from .._core.composite import Sequence
 from .._core.flow import Flow
 from .._core.leaves import as_array
@@ -21,15 +21,15 @@ from .._core.transformation import (
     transformation,
 )
 from .._core.wrap import Wrapper, check_state, first_count, need_params
-from ..typing import Count, DType, InnerState, NonNegative, Params, PerParam, PositiveInt
-from .common import copies_of, copy_of, either
+from ..typing import Count, DType, InnerState, NonNegative, Params, PerParam, PositiveInt, Tally
+from .common import copies_of, copy_of, either, like
 
 
 class LookaheadState(NamedTuple):
     """The fast optimizer's state, steps since fast and slow met, and slow if it is kept here."""
 
     fast_state: InnerState
-    steps_since_sync: Count
+    steps_since_sync: Tally
     slow: PerParam = None
 
 
@@ -122,6 +122,17 @@ class _Lookahead(Wrapper):
         slow = fast.treedef.unflatten(copies_of(fast)) if self.slow_in_state else None
         return LookaheadState(start(self.inner.update.body, fast), first_count(fast), slow)
 
+    def point(self, purpose: Purpose, state: Any, params: Any) -> Any:
+        """The fast parameters, or the slow ones: a pair comes back as one of its halves."""
+        if purpose == "gradient":
+            fast = params.fast if self._pair(params) else params
+            return self.inner.update.body.point(purpose, state.fast_state, fast)
+        if self._pair(params):
+            return params.slow
+        given, treedef = leaves.flatten(params)
+        slow = treedef.flatten_up_to(self._slow_in(state))
+        return treedef.unflatten([like(p, x) for p, x in zip(given, slow, strict=True)])
+
     def update(self, flow: Flow, state: Any) -> Any:
         fast, column, state = self._run(flow, state, stepping=False)
         if self.slow_in_state:
@@ -167,6 +178,7 @@ class _Lookahead(Wrapper):
         if self.reset_state:
             anew = self._anew(fast, stepping)
             fast_state = either(meeting.count == 0, anew, fast_state)
+        flow.taken = fast.taken
         column = fast.treedef.flatten_up_to(meeting.slow)
         kept = meeting.slow if self.slow_in_state else state.slow
         return fast, column, LookaheadState(fast_state, meeting.count, kept)
@@ -181,8 +193,9 @@ class _Lookahead(Wrapper):
         return flow.child(0)
 
     def _slow(self, flow: Flow, state: LookaheadState) -> Any:
-        if not self.slow_in_state:
-            return flow.params_tree.slow
+        return self._slow_in(state) if self.slow_in_state else flow.params_tree.slow
+
+    def _slow_in(self, state: LookaheadState) -> Any:
         if state.slow is None:
             raise ValueError(
                 f"{self.name}: with `slow_in_state` the state must hold the slow parameters, but "

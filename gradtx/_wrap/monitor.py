@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -102,6 +102,7 @@ class _Monitor(Wrapper):
     """
 
     measures: dict[str, Any]
+    heard: ClassVar[tuple[str, ...]] = ()  # they measure, and move nothing
 
     @property
     def children(self) -> tuple[Any, ...]:

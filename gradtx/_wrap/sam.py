@@ -6,9 +6,10 @@ from typing import Any, ClassVar, NamedTuple
 import jax.numpy as jnp
 from jax import lax
 
-from .._core.body import Lifted, run, start, step
+from .._core import leaves
+from .._core.body import Lifted, Purpose, run, start, step
 from .._core.flow import Flow
-from .._core.leaves import as_array, is_traced
+from .._core.leaves import as_array, is_inexact, is_traced
 from .._core.numerics import accumulator_dtype, with_precision_of
 from .._core.rule import Rule
 from .._core.state import EmptyState
@@ -19,14 +20,14 @@ from .._core.transformation import (
     transformation,
 )
 from .._core.wrap import Wrapper, check_state, first_count, need_params
-from ..typing import Count, InnerState, PerParam, PositiveInt
+from ..typing import InnerState, PerParam, PositiveInt, Tally
 from .common import as_gradients, copy_of, either, point_in_dtype, state_like
 
 
 class SAMState(NamedTuple):
     """Calls since the last descent, both optimizers' states, and where the ascent began."""
 
-    steps_since_sync: Count
+    steps_since_sync: Tally
     opt_state: InnerState
     adv_state: InnerState
     cache: PerParam
@@ -66,6 +67,7 @@ class _Sam(Wrapper):
     period: int
     reset_state: bool
     inside: ClassVar[tuple[str, ...]] = ("optimizer", "adv_optimizer")
+    heard: ClassVar[tuple[str, ...]] = ()  # they run in branches
 
     def init(self, flow: Flow) -> Any:
         return SAMState(
@@ -135,6 +137,20 @@ class _Transparent(_Sam):
         made = zip(out, flow.params or [], flow.trainable, strict=True)
         return flow.treedef.unflatten([x if on else p for x, p, on in made]), state
 
+    def point(self, purpose: Purpose, state: Any, params: Any) -> Any:
+        """Of the ascent or of the descent, as is next; evaluated is where the ascent began."""
+        last = state.steps_since_sync >= self.period - 1
+        bodies = (self.optimizer.update.body, self.adv_optimizer.update.body)
+        if purpose == "gradient":
+            down = bodies[0].point(purpose, state.opt_state, params)
+            up = bodies[1].point(purpose, state.adv_state, params)
+            if self.period == 1 or (down is params and up is params):
+                return down
+            return _chosen(last, down, up)
+        if self.period > 1:
+            params = _chosen(state.steps_since_sync == 0, params, state.cache)
+        return bodies[0].point(purpose, state.opt_state, params)
+
     def _origin(self, flow: Flow, state: SAMState) -> tuple[list, Any]:
         """Where the ascent began: the parameters to descend from, and as they are stored."""
         first = state.steps_since_sync == 0
@@ -163,6 +179,7 @@ class _Transparent(_Sam):
         else:
             made, states = arrays(descend if last else ascend)
         opt_state, adv_state = states
+        flow.taken = flow.taken & last
         if self.reset_state:
             adv_state = either(last, self.ascent_anew(flow, origin), adv_state)
         count = jnp.where(last, 0, state.steps_since_sync + 1)
@@ -204,7 +221,13 @@ class _Opaque(_Sam):
         branch = flow.branch(leaves=gradients)
         branch.leaves = gradients
         params, new = step(self.optimizer.update.body, branch, state.opt_state)
+        flow.taken = branch.taken
         return params, state._replace(opt_state=new)
+
+    def point(self, purpose: Purpose, state: Any, params: Any) -> Any:
+        if purpose == "gradient" and self.period > 1:
+            return self.adv_optimizer.update.body.point(purpose, state.adv_state, params)
+        return self.optimizer.update.body.point(purpose, state.opt_state, params)
 
     def _at_the_top(self, flow: Flow, state: Any) -> tuple[list, SAMState]:
         """The gradients where the ascent ends, and the state with that of the ascent renewed."""
@@ -232,6 +255,18 @@ class _Opaque(_Sam):
         return g if self.axis is None else lax.pmean(g, self.axis)
 
 
+def _chosen(wanted: Any, params: Any, others: Any) -> Any:
+    """A tree like the parameters, or where it has arrays another one, in the same dtypes."""
+    given, treedef = leaves.flatten(params)
+    pairs = zip(given, treedef.flatten_up_to(others), strict=True)
+    return treedef.unflatten(
+        [
+            jnp.where(wanted, p, x).astype(as_array(p).dtype) if is_inexact(x) else p
+            for p, x in pairs
+        ]
+    )
+
+
 @transformation
 def sam(
     optimizer: Any,
@@ -257,8 +292,9 @@ def sam(
 
     Transparent, as by default, each call of `update` takes one gradient: k calls are one step, and
     between them the parameters are perturbed: those to keep and evaluate are there at every k-th
-    call only. With `opaque_mode` one call is one step. Its further gradients are made by `grad_fn`,
-    an extra argument, (params, i) -> gradients with i = 0 ... k - 2, of the same batch or another:
+    call only, or in `tx.eval_params(state, params)`. With `opaque_mode` one call is one step.
+    Its further gradients are made by `grad_fn`, an extra argument, (params, i) -> gradients with
+    i = 0 ... k - 2, of the same batch or another:
 
         grad_fn = jax.grad(lambda params, i: loss(params, batch))
         updates, state = tx.update(grads, state, params, grad_fn=grad_fn)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from .._core import leaves
-from .._core.body import Body, run, start
+from .._core.body import Body, Purpose, run, start
 from .._core.composite import Sequence
 from .._core.flow import Flow
 from .._core.leaves import as_array
@@ -135,6 +135,11 @@ class _ScheduleFree(Wrapper):
             x=flow.treedef.unflatten(x),
         )
 
+    def point(self, purpose: Purpose, state: Any, params: Any) -> Any:
+        if purpose == "gradient":
+            return super().point(purpose, state, params)
+        return _averages(self.name, [check_state(self.name, ScheduleFreeState, state)], params)
+
     def update(self, flow: Flow, state: Any) -> Any:
         return self._run(self.updating, flow, state, flow.casting)
 
@@ -147,6 +152,12 @@ class _ScheduleFree(Wrapper):
         made = zip(branch.leaves, flow.params or [], flow.trainable, strict=True)
         return flow.treedef.unflatten([y if on else p for y, p, on in made]), state
 
+    def _b1_like(self, stored: Any) -> Any:
+        """b1 of the y that is made now, where it is an array that may change between steps."""
+        if not isinstance(self.b1, jax.Array):
+            return stored
+        return self.b1.astype(stored.dtype) + 0  # not the same array: both may be donated
+
     def _run(self, body: Body, flow: Flow, state: Any, casting: bool) -> ScheduleFreeState:
         need_params(self.name, flow)
         state = check_state(self.name, ScheduleFreeState, state)
@@ -154,7 +165,7 @@ class _ScheduleFree(Wrapper):
         average = _Averaging(state.step_count, state.weight_sum, state.max_lr, state.z, x)
         inner, average = run(body, flow, (state.base_optimizer_state, average), outermost=casting)
         return ScheduleFreeState(
-            state.b1,
+            self._b1_like(state.b1),
             average.weight_sum,
             average.count,
             average.max_lr,
@@ -193,7 +204,8 @@ def schedule_free(
         x = (1 - c) x + c z
 
     With a constant rate c = 1 / (t + 1), and x is the mean of all z. The parameters to evaluate,
-    and to keep in the end, are x: `schedule_free_eval_params(state, params)`.
+    and to keep in the end, are x: `tx.eval_params(state, params)`, or
+    `schedule_free_eval_params(state, params)` where only the state is at hand.
 
     b1 takes the place of momentum, so the base optimizer should have none. What it does to the
     parameters, such as decay, it does at y.
@@ -256,6 +268,11 @@ def schedule_free_eval_params(state: OptState, params: Params) -> Params:
             f"{owner}: the state must have a ScheduleFreeState in it, but is a "
             f"{type(state).__name__} without one. Is it that of an optimizer with schedule_free?"
         )
+    return _averages(owner, found, params)
+
+
+def _averages(owner: str, found: list, params: Any) -> Any:
+    """The parameters x of all states, each of which is of leaves of its own."""
     given, treedef = leaves.flatten(params)
     out: list[Any] = [None] * len(given)
     for ours in found:

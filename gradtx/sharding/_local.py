@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from .._core import body as bodies
+from .._core import leaves
 from .._core.apply import apply_updates
 from .._core.combine import chain, identity
 from .._core.flow import Flow
@@ -22,6 +23,7 @@ from .._core.transformation import (
 )
 from .._core.wrap import Wrapper, check_state, first_count, need_params
 from .._optimizers.sgd import sgd
+from .._wrap.common import like
 from ..typing import Count, InnerState, PerParam, PositiveInt
 from ._axes import agreed, axis_names, axis_size, vary_like
 from ._exchange import mean_over
@@ -151,6 +153,7 @@ class _Diloco(Wrapper):
     axes: tuple[str, ...]
     fragments: Any
     inside: ClassVar[tuple[str, ...]] = ("inner", "exchange", "outer")
+    heard: ClassVar[tuple[str, ...]] = ("inner",)
 
     @functools.cached_property
     def _meeting(self) -> bodies.Body:
@@ -173,6 +176,14 @@ class _Diloco(Wrapper):
         return state._replace(
             inner_state=inner, exchange_state=tuple(rest[:half]), outer_state=tuple(rest[half:])
         )
+
+    def point(self, purpose: bodies.Purpose, state: Any, params: Any) -> Any:
+        """Gradients are a replica's own; evaluated is the anchor, on which all agree."""
+        if purpose == "gradient":
+            return self.inner.update.body.point(purpose, state.inner_state, params)
+        given, treedef = leaves.flatten(params)
+        anchor = treedef.flatten_up_to(state.anchor)
+        return treedef.unflatten([like(p, x) for p, x in zip(given, anchor, strict=True)])
 
     def init(self, flow: Flow) -> DilocoState:
         make: Any = jax.eval_shape if flow.is_abstract else _call

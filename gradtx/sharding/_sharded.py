@@ -110,6 +110,19 @@ class Sharded(SameState):
         held, treedef = leaves.flatten(local.applied())
         return treedef.unflatten(places.release(held)), state
 
+    def resting(self, flow: Flow) -> list[bool]:
+        return self.inner.update.body.resting(flow)
+
+    def point(self, purpose: bodies.Purpose, state: Any, params: Any) -> Any:
+        point = functools.partial(self.inner.update.body.point, purpose, state)
+        if not self.spread:
+            return point(params)
+        flow = Flow(self.name, params, params, {})
+        places = self._places(flow, flow.param_arrays)
+        held = flow.treedef.unflatten(places.hold(flow.param_arrays))
+        made, treedef = leaves.flatten(point(held))
+        return treedef.unflatten(places.release(made))
+
     def _run(self, flow: Flow, state: Any, places: Places) -> tuple[Flow, Any]:
         self._check_shards(flow, places)
         changed = {} if flow.params is None else {"params": places.hold(flow.param_arrays)}
@@ -117,6 +130,7 @@ class Sharded(SameState):
         local = flow.branch(splits=places.splits, whole=places.whole, extra=extra, **changed)
         local.leaves = places.hold(flow.leaves)
         state = bodies.run(self.inner.update.body, local, state, outermost=flow.casting)
+        flow.taken = local.taken
         return local, places.hold_state(self.inner, state, self.state_specs)
 
     def _places(self, flow: Flow, arrays: list) -> Places:

@@ -33,6 +33,12 @@ def matrices(params):
 
 
 @gx.register
+def has_axes(path, leaf):
+    """Return whether a leaf is an array with axes, for rules by path."""
+    return getattr(leaf, "ndim", 0) > 0
+
+
+@gx.register
 def matrix_axes(params):
     """Return dimension numbers for the leaves with two axes or five, for rules of matrices."""
 

@@ -8,6 +8,9 @@ from ._inputs import matrices, matrix_axes, pull, rate, searched
 OPTIMIZERS = {
     # Named optimizers.
     "sgd": case(lambda: gx.sgd(0.1)),
+    "sgd / decay": case(
+        lambda: gx.sgd(0.1, 0.9, weight_decay=gx.decay(0.1, coupling="independent"))
+    ),
     "sgd / nesterov": case(lambda: gx.sgd(rate, 0.9, nesterov=True)),
     "adadelta": case(lambda: gx.adadelta()),
     "adagrad": case(lambda: gx.adagrad(0.1)),

@@ -44,6 +44,16 @@ RULES = {
     "add_decayed_weights": case(lambda: gx.add_decayed_weights(0.1)),
     "add_decayed_weights / mask": case(lambda: gx.add_decayed_weights(0.1, matrices)),
     "add_decayed_weights / schedule": case(lambda: gx.add_decayed_weights(rate)),
+    "add_decayed_weights / start": case(
+        lambda: gx.add_decayed_weights(gx.decay(0.1, towards="start", cautious=True))
+    ),
+    "shrink_weights": case(lambda: gx.shrink_weights(0.1)),
+    "shrink_weights / schedule": case(
+        lambda: gx.shrink_weights(
+            gx.decay(0.1, coupling="schedule", peak=0.1, cautious=True, where=matrices),
+            learning_rate=rate,
+        )
+    ),
     "adaptive_grad_clip": case(lambda: gx.adaptive_grad_clip(0.1)),
     "adaptive_grad_clip / axis": case(lambda: gx.adaptive_grad_clip(0.1, axis=())),
     "add_noise": case(lambda: gx.add_noise(0.1, 0.5, key=3)),
@@ -53,6 +63,10 @@ RULES = {
     "clip_by_block_rms": case(lambda: gx.clip_by_block_rms(0.5)),
     "differentially_private_aggregate": case(
         lambda: gx.differentially_private_aggregate(1.0, 0.5, key=3), examples=3
+    ),
+    "clip_per_example": case(lambda: gx.clip_per_example(1.0), examples=3),
+    "add_private_noise": case(
+        lambda: gx.add_private_noise(1.0, 0.5, key=3), extras={"weight": 2.0}
     ),
     "normalize": case(lambda: gx.normalize()),
     "normalize_by_block_norm": case(lambda: gx.normalize_by_block_norm()),

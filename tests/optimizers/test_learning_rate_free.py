@@ -14,7 +14,7 @@ NO_RATE = {
     "cocob": (gx.cocob(), 0.05),
     "dadapt_adamw": (gx.dadapt_adamw(estim_lr0=1e-4), 0.3),
     "prodigy": (gx.prodigy(), 0.05),
-    "mechanize": (gx.mechanize(gx.adam(1.0)), 0.05),
+    "mechanize": (gx.mechanize(gx.adam(1.0)), 0.1),
 }
 
 

@@ -1,4 +1,4 @@
-"""Accumulation: k micro-steps are one step, and a bad micro-step is no step."""
+"""Accumulation by weight: any micro-batches are one large batch, and inner sees steps only."""
 
 import functools
 
@@ -17,156 +17,212 @@ def gradients(t, dtype=None):
     return jax.tree.map(lambda p: jnp.sin(p + t).astype(dtype or p.dtype), PARAMS)
 
 
-def equal(a, b):
-    """Assert that two trees have the same values."""
-    jax.tree.map(np.testing.assert_array_equal, a, b)
+def near(a, b, rtol=1e-6):
+    """Assert that two trees agree to rounding."""
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=rtol, atol=1e-7), a, b)
+
+
+def weighted_mean(weights, dtype=float):
+    """Return the mean of the gradients 0, 1, ... in NumPy, in float64."""
+
+    def mean(*g):
+        return np.average(np.stack([np.asarray(x, dtype) for x in g]), axis=0, weights=weights)
+
+    return jax.tree.map(mean, *(gradients(t) for t in range(len(weights))))
 
 
 @pytest.mark.parametrize("jit", [False, True])
-def test_k_micro_steps_are_one_step_on_the_mean(jit):
-    """Weight decay, clipping and bias correction see the steps, not the micro-steps."""
-    inner = gx.chain(gx.clip_by_global_norm(0.5), gx.adamw(0.1, weight_decay=0.1))
-    tx = gx.MultiSteps(inner, 3)
+def test_the_weighted_mean_against_numpy(jit):
+    weights = [3.0, 0.5, 120.0, 7.0]
+    tx = gx.accumulate(gx.scale(1.0), 4)
     update = jax.jit(tx.update) if jit else tx.update
-    step = jax.jit(tx.step) if jit else tx.step
-    params = stepped = expected = PARAMS
-    state = other = tx.init(PARAMS)
-    inner_state = inner.init(PARAMS)
+    state = tx.init(PARAMS)
+    for t, weight in enumerate(weights):
+        updates, state = update(gradients(t), state, PARAMS, weight=weight)
+        assert t == 3 or not any(np.any(u) for u in jax.tree.leaves(updates))
+    near(updates, weighted_mean(weights))
+    assert (state.micro_step, state.count, state.weight) == (0, 1, 0.0)
+
+
+def test_without_weights_each_counts_the_same_as_in_multi_steps():
+    txs = [gx.accumulate(gx.adamw(0.1), 3), gx.MultiSteps(gx.adamw(0.1), 3)]
+    params, states = [PARAMS] * 2, [tx.init(PARAMS) for tx in txs]
     for t in range(6):
-        updates, state = update(gradients(t), state, params)
-        params = gx.apply_updates(params, updates)
-        stepped, other = step(gradients(t), other, stepped)
-        equal(params, stepped)
-        assert tx.has_updated(state) == (t % 3 == 2)
-        if t % 3 == 2:
-            mean = jax.tree.map(
-                lambda *g: sum(g) / 3, gradients(t - 2), gradients(t - 1), gradients(t)
-            )
-            updates, inner_state = inner.update(mean, inner_state, expected)
-            expected = gx.apply_updates(expected, updates)
-        jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-6), params, expected)
-    assert (state.mini_step, state.gradient_step) == (0, 2)
+        for i, tx in enumerate(txs):
+            params[i], states[i] = tx.step(gradients(t), states[i], params[i])
+        jax.tree.map(np.testing.assert_array_equal, *params)
 
 
-def test_the_sum_instead_of_the_mean():
-    tx = gx.MultiSteps(gx.scale(1.0), 2, use_grad_mean=False)
-    _, state = tx.update(gradients(0), tx.init(PARAMS))
-    updates, _ = tx.update(gradients(1), state)
-    equal(updates, jax.tree.map(jnp.add, gradients(0), gradients(1)))
+def test_weight_0_leaves_no_trace_of_its_gradient():
+    """It takes its turn; a group of nothing else is no step; the next starts anew."""
+    bad = jax.tree.map(lambda p: jnp.full_like(p, jnp.nan), PARAMS)
+    tx = gx.accumulate(gx.scale_by_adam(), 3)
+    update, state = jax.jit(tx.update), tx.init(PARAMS)
+    for t, weight in enumerate([0.0, 2.0, 0.0]):
+        given = bad if weight == 0 else gradients(t)
+        updates, state = update(
+            given, state, PARAMS, weight=weight, value=jnp.nan if weight == 0 else 5.0
+        )
+    near(updates, gx.scale_by_adam().update(gradients(1), gx.scale_by_adam().init(PARAMS))[0])
+    assert state.value == 5.0
+    before = state
+    for _ in range(3):
+        updates, state = update(bad, state, PARAMS, weight=0.0, value=jnp.nan)
+        assert not any(np.any(u) for u in jax.tree.leaves(updates))
+    jax.tree.map(np.testing.assert_array_equal, state, before)
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_flush_steps_now(jit):
+    tx = gx.accumulate(gx.scale(1.0), 4)
+    update, state = jax.jit(tx.update) if jit else tx.update, tx.init(PARAMS)
+    _, state = update(gradients(0), state, weight=2.0, flush=False)
+    updates, state = update(gradients(1), state, weight=6.0, flush=True)
+    near(updates, weighted_mean([2.0, 6.0]))
+    assert (state.micro_step, state.count, state.weight) == (0, 1, 0.0)
+    nothing = jax.tree.map(jnp.zeros_like, PARAMS)
+    _, state = update(nothing, state, weight=0.0, flush=True)
+    assert state.count == 1
+    _, state = update(gradients(0), state, weight=1.0, flush=False)
+    updates, state = update(nothing, state, weight=0.0, flush=True)
+    near(updates, gradients(0))
+    assert state.count == 2
 
 
 def test_the_number_of_micro_steps_follows_the_steps():
-    tx = gx.MultiSteps(gx.sgd(0.1), lambda step: jnp.where(step < 2, 1, 3))
+    tx = gx.accumulate(gx.sgd(0.1), lambda step: jnp.where(step < 2, 1, 3))
     state, counts = tx.init(PARAMS), []
     update = jax.jit(tx.update)
     for t in range(8):
         _, state = update(gradients(t), state)
-        counts.append(int(state.gradient_step))
+        counts.append(int(state.count))
     assert counts == [1, 2, 2, 2, 3, 3, 3, 4]
 
 
-def test_narrow_gradients_are_summed_in_float32():
-    """256 + 1 is 256 in bfloat16."""
-    tx = gx.MultiSteps(gx.scale(1.0), 2, use_grad_mean=False)
+def test_inner_sees_the_mean_value_and_the_whole_weight():
+    seen = []
+
+    def update(updates, state, params=None, *, value, weight, grad, other):
+        seen.append((float(value), float(weight), grad, other))
+        return updates, state
+
+    tx = gx.accumulate((lambda params: (), update), 2)
+    state = tx.init(PARAMS)
+    for t, (weight, value) in enumerate([(1, 4.0), (3, 8.0)]):
+        g = gradients(t)
+        _, state = tx.update(g, state, weight=weight, value=value, grad=g, other=t)
+    ((value, weight, grad, other),) = seen
+    assert (value, weight, other) == (7.0, 4.0, 1)
+    near(grad, weighted_mean([1, 3]))
+
+
+def test_accumulations_nest():
+    inner = gx.accumulate(gx.scale(1.0), 2)
+    tx, weights = gx.accumulate(inner, 2), [1.0, 2.0, 3.0, 4.0]
+    state = tx.init(PARAMS)
+    for t, weight in enumerate(weights):
+        updates, state = tx.update(gradients(t), state, weight=weight)
+    near(updates, weighted_mean(weights))
+    assert (state.count, state.inner_state.count) == (2, 1)
+
+
+def test_a_step_is_taken_only_at_the_end():
+    """What stands outside, here a count of steps, knows by `taken`."""
+    tx = gx.with_rounding(gx.accumulate(gx.sgd(0.1), 3), "stochastic")
+    step, state = jax.jit(tx.step), tx.init(PARAMS)
+    for t in range(6):
+        _, state = step(gradients(t), state, PARAMS)
+        assert state.count == (t + 1) // 3
+
+
+def test_narrow_gradients_are_added_in_float32():
     params = {"w": jnp.zeros(1)}
+    tx = gx.accumulate(gx.scale(1.0), 300)
     state = tx.init(params)
-    for value in (256.0, 1.0):
-        updates, state = tx.update({"w": jnp.array([value], jnp.bfloat16)}, state, params)
-        assert updates["w"].dtype == jnp.bfloat16
-    assert state.acc_grads["w"] == 257.0
-    narrow = gx.MultiSteps(gx.scale(1.0), 2, accumulator_dtype="bfloat16").init(params)
+    step = jax.jit(tx.update)
+    for value in [256.0] * 8 + [1.0] * 8:
+        _, state = step({"w": jnp.array([value], jnp.bfloat16)}, state, params)
+    assert abs(state.acc_grads["w"][0] - 128.5) < 1e-4
+    narrow = gx.accumulate(gx.scale(1.0), 2, dtype="bfloat16").init(params)
     assert narrow.acc_grads["w"].dtype == jnp.bfloat16
 
 
-def test_a_skipped_micro_step_is_none():
-    tx = gx.MultiSteps(gx.scale(1.0), 2, should_skip_update_fn=gx.skip_not_finite)
-    bad = gradients(0) | {"b": jnp.array([1.0, jnp.nan, jnp.inf])}
-    update, state = jax.jit(tx.update), tx.init(PARAMS)
-    assert state.skip_state == {"should_skip": False, "num_not_finite": 0}
-    _, state = update(gradients(0), state)
-    updates, after = update(bad, state)
-    assert after.skip_state == {"should_skip": True, "num_not_finite": 2}
-    assert not any(np.any(u) for u in jax.tree.leaves(updates))
-    equal(after._replace(skip_state=None), state._replace(skip_state=None))
-    updates, _ = update(gradients(1), after)
-    mean = jax.tree.map(lambda a, b: a + (b - a) / 2, gradients(0), gradients(1))
-    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-6), updates, mean)
+@pytest.mark.slow
+def test_a_thousand_micro_steps_lose_no_more_than_rounding(rng):
+    """A running mean is as exact as a sum; in bfloat16 a thousandth of a change is lost."""
+    g = rng.normal(1.0, 1.0, (1000, 50)).astype(np.float32)
+    weights = rng.integers(1, 500, 1000)
+    exact = np.average(g.astype(float), axis=0, weights=weights)
+    errors = {}
+    for dtype in ("float32", "bfloat16"):
+        tx = gx.accumulate(gx.scale(1.0), 1001, dtype=dtype)
+
+        def one(state, given, tx=tx):
+            return tx.update(given[0], state, weight=given[1])[1], None
+
+        state = jax.lax.scan(one, tx.init(jnp.zeros(50)), (g, weights))[0]
+        errors[dtype] = np.max(np.abs(np.asarray(state.acc_grads, float) - exact))
+    assert errors["float32"] < 2e-6
+    assert 1e-3 < errors["bfloat16"] < 0.3
 
 
-def test_micro_steps_that_are_too_large_are_skipped():
-    skip = functools.partial(gx.skip_large_updates, max_squared_norm=10.0)
-    tx = gx.MultiSteps(gx.scale(1.0), 1, should_skip_update_fn=skip)
-    for size, skipped in ((1.0, False), (3.0, True), (jnp.nan, True)):
-        updates, state = tx.update({"w": jnp.array([1.0, size])}, tx.init({"w": jnp.zeros(2)}))
-        assert state.skip_state["should_skip"] == skipped
-        assert bool(jnp.any(updates["w"] != 0)) != skipped
-
-
-def test_the_inner_transformation_runs_once_a_step():
-    calls = []
-
-    def update(updates, state, params=None):
-        calls.append(1)
-        return updates, state
-
-    tx = gx.MultiSteps((lambda params: (), update), 3)
-    state = tx.init(PARAMS)
-    for t in range(6):
-        _, state = tx.update(gradients(t), state)
-        assert len(calls) == (t + 1) // 3
-
-
-def test_a_micro_step_by_step_needs_no_memory_and_changes_one_buffer():
-    """Not even a copy: parameters and inner state pass through the branch as they are."""
+@pytest.mark.parametrize("extra", [(), ("weight",)])
+def test_a_micro_step_by_step_needs_no_memory_and_changes_one_buffer(extra):
     params = {f"w{i}": jnp.zeros((128, 128)) for i in range(4)}
-    tx = gx.MultiSteps(gx.adamw(0.1), 4)
+    tx = gx.accumulate(gx.adamw(0.1), 4)
 
-    def train(params, state, gradients):
-        return tx.step(gradients, state, params)
+    def train(params, state, gradients, *numbers):
+        return tx.step(gradients, state, params, **dict(zip(extra, numbers, strict=True)))
 
     state = jax.eval_shape(tx.init, params)
-    lowered = jax.jit(train, donate_argnums=(0, 1)).lower(params, state, params)
+    lowered = jax.jit(train, donate_argnums=(0, 1)).lower(
+        params, state, params, *[1.0] * len(extra)
+    )
     assert lowered.compile().memory_analysis().temp_size_in_bytes < 10_000
 
 
-def test_the_methods_that_optax_has():
-    inner = gx.sgd(0.1)
-    tx = gx.MultiSteps(inner, np.int64(2))
-    assert tx.inner_opt == inner
-    assert tx.gradient_transformation() is tx
-    assert gx.chain(tx).update is not None
+def test_noise_at_each_micro_step_is_refused():
+    of_examples = jax.tree.map(lambda p: p[None], PARAMS)
+    private = gx.differentially_private_aggregate(1.0, 1.0, 1)
+    for noise, given in ((gx.add_noise(0.1, 0.0, 1), PARAMS), (private, of_examples)):
+        tx = gx.chain(noise, gx.accumulate(gx.sgd(0.1), 2))
+        with pytest.raises(ValueError, match=r"noise must be drawn once for a step, but [ad]"):
+            tx.update(given, tx.init(PARAMS), PARAMS)
+    inside = gx.accumulate(gx.chain(gx.add_noise(0.1, 0.0, 1), gx.sgd(0.1)), 2)
+    inside.update(PARAMS, inside.init(PARAMS), PARAMS)
 
 
 @pytest.mark.parametrize(
-    ("make", "error", "message"),
+    ("make", "extra", "error", "message"),
     [
-        (lambda: gx.MultiSteps(gx.sgd(0.1), 0), ValueError, "must be at least 1, but is 0"),
-        (lambda: gx.MultiSteps(gx.sgd(0.1), 1.5), TypeError, "must be an integer or a function"),
-        (lambda: gx.MultiSteps(gx.sgd(0.1), "2"), TypeError, "must be an integer or a function"),
-        (lambda: gx.MultiSteps(gx.sgd, 2), TypeError, "Was a constructor not called"),
+        (lambda: gx.accumulate(gx.sgd(0.1), 0), {}, ValueError, "`every` must be at least 1"),
+        (lambda: gx.accumulate(gx.sgd(0.1), 1.5), {}, TypeError, "`every` must be an integer or a"),
+        (lambda: gx.accumulate(gx.sgd, 2), {}, TypeError, "Was a constructor not called"),
+        (None, {"weight": -1}, ValueError, "`weight` must be at least 0 and finite, but is -1"),
         (
-            lambda: gx.MultiSteps(gx.sgd(0.1), 2, should_skip_update_fn=True),
-            TypeError,
-            r"`should_skip_update_fn` must be a function \(updates, gradient_step, params\)",
+            None,
+            {"weight": np.nan},
+            ValueError,
+            "`weight` must be at least 0 and finite, but is nan",
         ),
+        (None, {"weight": jnp.ones(2)}, TypeError, r"`weight` must be one number.*float32\[2\]"),
+        (None, {"weight": True}, TypeError, "`weight` must be one number, .* but is bool True"),
+        (None, {"flush": 1}, TypeError, "`flush` must be one boolean.* but is int 1"),
+        (None, {"value": jnp.ones(2)}, TypeError, r"`value` must be one number.*float32\[2\]"),
         (
-            lambda: gx.MultiSteps(gx.sgd(0.1), 2, should_skip_update_fn=lambda *a: (1, ())),
+            lambda: gx.accumulate(gx.sgd(0.1), lambda step: jnp.ones(2)),
+            {},
             TypeError,
-            "must return one boolean and a tree, but the first is int 1",
-        ),
-        (
-            lambda: gx.MultiSteps(gx.sgd(0.1), lambda step: jnp.ones(2)),
-            TypeError,
-            r"must return one number of micro-steps, but returned float32\[2\]",
+            r"`every` must return one number of micro-steps, but returned float32\[2\]",
         ),
     ],
 )
-def test_errors(make, error, message):
+def test_errors(make, extra, error, message):
     with pytest.raises(error, match=message):
-        start_and_step(make)
+        start_and_step(make or (lambda: gx.accumulate(gx.sgd(0.1), 2)), extra)
 
 
-def start_and_step(make):
+def start_and_step(make, extra):
     """Make a transformation and take a step."""
     tx = make()
-    tx.update(gradients(0), tx.init(PARAMS))
+    tx.update(gradients(0), tx.init(PARAMS), PARAMS, **extra)

@@ -1,0 +1,274 @@
+"""What metrics are read from: sums over arrays, groups of leaves, what parts say of themselves."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from .._core.body import Body, Lifted
+from .._core.composite import Composite
+from .._core.flow import Flow
+from .._core.fuse import cleared_with_caches, total
+from .._core.leaves import as_array
+from .._core.meter import PARAM, UPDATE, Meter, apart
+from .._core.numerics import abs2, divide, residue, root, widened
+from .._core.reduce import axes_of, over_shards
+from .._core.stage import FusedStage
+from .._core.wrap import Around, Wrapper, need_params
+
+# Measured here, whatever is inside; the rest is said by what is inside.
+MEASURED = (
+    "grad_norm",
+    "update_norm",
+    "param_norm",
+    "update_ratio",
+    "skipped_steps",
+    "nonfinite_leaves",
+)
+_OF_EACH_CALL = ("grad_norm", "nonfinite_leaves")
+OF_ALL = ("skipped_steps",)
+
+
+class Places:
+    """The groups that the leaves belong to.
+
+    Attributes:
+        names: Their names; the first is "", for leaves of none.
+        of: For each leaf the number of its group.
+    """
+
+    def __init__(self, size: int):
+        self.names, self.of = [""], [0] * size
+
+    def put(self, index: int, name: str) -> None:
+        """Say which group a leaf belongs to, unless that is known."""
+        if name not in self.names:
+            self.names.append(name)
+        if self.of[index] == 0:
+            self.of[index] = self.names.index(name)
+
+
+def places_of(body: Body, flow: Flow) -> Places:
+    """The groups in which the first body with any divides the leaves, and groups inside these."""
+    places = Places(len(flow.leaves))
+    _divide(body, flow, (), places)
+    return places
+
+
+def _divide(body: Body, flow: Flow, inside: tuple[str, ...], places: Places) -> None:
+    groups = body.groups_of(flow)
+    if groups is None:
+        for child in _children(body):
+            _divide(child, flow, inside, places)
+        return
+    for group in groups:
+        names = inside if group.label is None else (*inside, str(group.label))
+        if group.body is not None:
+            _divide(group.body, flow.restricted(group.kept), names, places)
+        for index, keep in enumerate(group.kept):
+            if keep and names:
+                places.put(index, "/".join(names))
+
+
+def _children(body: Body) -> Iterable[Body]:
+    if isinstance(body, Around):
+        return [body.body]
+    if isinstance(body, (Composite, Wrapper)):
+        return [child.update.body for child in body.children]
+    return []
+
+
+def _named(body: Body, fields: Iterable[str]) -> Iterable[Body]:
+    return [getattr(body, field).update.body for field in fields]
+
+
+def said_by(body: Body, flow: Flow | None) -> list[str]:
+    """The names of the numbers that the parts of a body say, as `Flow.report` makes them.
+
+    Args:
+        body: The body.
+        flow: The parameters, by which groups are found; None to leave out which groups say them.
+    """
+    names: list[str] = []
+    for name in _said(body, flow, ()):
+        same = sum(other.split("#")[0] == name for other in names)
+        names.append(f"{name}#{same + 1}" if same else name)
+    return names
+
+
+def _said(body: Body, flow: Flow | None, inside: tuple[str, ...]) -> Iterator[str]:
+    if isinstance(body, Lifted):
+        names: Iterable[str] = [name for name, _ in body.rule.reports]
+    else:
+        names = body.reports
+    yield from ("/".join((name, *inside)) for name in names)
+    groups = None if flow is None else body.groups_of(flow)
+    if groups is None:
+        heard = body.heard
+        children = _children(body) if heard is None else _named(body, heard)
+        for child in children:
+            yield from _said(child, flow, inside)
+        return
+    for group in groups:
+        if group.body is not None and flow is not None:
+            label = () if group.label is None else (str(group.label),)
+            yield from _said(group.body, flow.restricted(group.kept), (*inside, *label))
+
+
+def measures_first(body: Body) -> bool:
+    """Whether the first thing a body does is to measure the updates, as a clip does."""
+    stage = body.plan.stages[0] if body.plan.stages else None
+    return isinstance(stage, FusedStage) and stage.runs[0] == (("begin", 0),)
+
+
+@jax.jit
+def square_sum(x: jax.Array) -> jax.Array:
+    """The sum of |x|^2, in float32 or wider, which XLA shares with whoever else takes it."""
+    return jnp.sum(abs2(widened(x)))
+
+
+@jax.jit
+def square_sum_apart(x: jax.Array) -> jax.Array:
+    """The sum of |x|^2, in float32 or wider, on a way of its own through x."""
+    return jnp.sum(abs2(widened(apart(x))))
+
+
+@jax.jit
+def change_square_sum(new: jax.Array, old: jax.Array) -> jax.Array:
+    """The sum of |new - old|^2, in float32 or wider."""
+    new, old = apart((new, old))
+    return jnp.sum(abs2(widened(new) - widened(old)))
+
+
+@jax.jit
+def _not_finite(x: jax.Array) -> jax.Array:
+    return residue(widened(apart(x)))
+
+
+def sums_by_place(
+    flow: Flow, which: Iterable[int], places: list[int], measure: Callable[[int], jax.Array]
+) -> dict[int, Any]:
+    """The sum over the arrays of each group of a number of each array.
+
+    Args:
+        flow: The updates, for how arrays are split over devices.
+        which: Which of the leaves.
+        places: For each leaf the number of its group.
+        measure: Position of a leaf -> real scalar that is a sum over entries.
+    """
+    found: dict[int, list] = {}
+    for i in which:
+        found.setdefault(places[i], []).append((flow.splits[i], {"sum": measure(i)}))
+    dtype = jnp.result_type(float)
+    return {place: total(measured, (), dtype)["sum"] for place, measured in found.items()}
+
+
+def nonfinite_by_place(flow: Flow, places: list[int]) -> dict[int, Any]:
+    """How many arrays of each group have an entry that is inf or nan."""
+    found: dict[int, Any] = {}
+    for i, on in enumerate(flow.trainable):
+        if on:
+            rest = over_shards(_not_finite(as_array(flow.leaves[i])), axes_of(flow.splits[i]))
+            bad = (rest != 0).astype(jnp.float32)
+            found[places[i]] = found[places[i]] + bad if places[i] in found else bad
+    return found
+
+
+class Reading:
+    """What is read in one update."""
+
+    def __init__(self, body: Any, flow: Flow):
+        """Read what has to be read before, and listen."""
+        self.body, asked = body, set(body.names)
+        if asked & {"param_norm", "update_ratio"}:
+            need_params(f"{body.name}: `param_norm`", flow)
+        inner = body.inner.update.body
+        self.places = places_of(inner, flow) if body.per_group else Places(len(flow.leaves))
+        of, leaves = self.places.of, [i for i, on in enumerate(flow.trainable) if on]
+        self.leaves, self.before = leaves, {}
+        if "grad_norm" in asked:
+            measure = square_sum if measures_first(inner) else square_sum_apart
+            grads = list(flow.leaves)
+            self.before["grad_norm"] = sums_by_place(flow, leaves, of, lambda i: measure(grads[i]))
+        if "nonfinite_leaves" in asked:
+            self.before["nonfinite_leaves"] = nonfinite_by_place(flow, of)
+        wanted = {UPDATE: {"update_norm", "update_ratio"}, PARAM: {"param_norm", "update_ratio"}}
+        names = frozenset(name for name, of_it in wanted.items() if asked & of_it)
+        self.outer = flow.reports, flow.meter, flow.group
+        flow.reports, flow.group = {}, ()
+        flow.meter = Meter(names, self.places.of) if names else None
+        self.meter = flow.meter
+
+    def finish(self, flow: Flow, change: Any) -> dict[str, tuple]:
+        """Stop listening, and measure what was not; returns what was said."""
+        said = flow.reports or {}
+        flow.reports, flow.meter, flow.group = self.outer
+        self.after: dict[str, dict[int, list]] = {UPDATE: {}, PARAM: {}}
+        if self.meter is not None:
+            for key in [key for key in said if key.split("|")[0] in self.after]:
+                name, _, rest = key.partition("|")
+                place = int(rest.split("/")[0].split("#")[0])
+                self.after[name].setdefault(place, []).append(said.pop(key)[0])
+            rest = [i for i in self.leaves if i not in self.meter.done]
+            kept = flow.param_arrays
+            ways = {UPDATE: change, PARAM: lambda i: square_sum_apart(kept[i])}
+            for name in self.meter.names if rest else ():
+                for place, x in sums_by_place(flow, rest, self.places.of, ways[name]).items():
+                    self.after[name].setdefault(place, []).append(x)
+        self._pass_on(flow, said)
+        return said
+
+    @staticmethod
+    def _pass_on(flow: Flow, said: dict[str, tuple]) -> None:
+        """Say it to those around, too."""
+        for key, (value, when) in said.items():
+            name, *inside = key.split("#")[0].split("/")
+            here, flow.group = flow.group, (*flow.group, *inside)
+            flow.report(name, value, when)
+            flow.group = here
+
+    def values(self, flow: Flow, old: dict, said: dict[str, tuple]) -> dict:
+        """The new numbers in the order of the old ones."""
+        taken = flow.taken
+        new = {}
+        for key, before in old.items():
+            name, _, group = key.partition("/")
+            if name == "skipped_steps":
+                skipped = jnp.zeros([]) if taken is True else jnp.logical_not(taken)
+                value, when = before + skipped.astype(jnp.float32), True
+            elif name in MEASURED:
+                value = self._measured(name, group)
+                when = True if name in _OF_EACH_CALL else taken
+            elif key in said:
+                value, when = said[key]
+            else:
+                raise ValueError(
+                    f"{self.body.name}: nobody says {key!r} in this step. What is said is "
+                    f"{sorted(said)}. Was the state made by init() of another optimizer?"
+                )
+            value = jnp.asarray(value).astype(jnp.float32)
+            new[key] = value if when is True else jnp.where(when, value, before)
+        return new
+
+    def _measured(self, name: str, group: str) -> jax.Array:
+        if name == "nonfinite_leaves":
+            return self._sum(self.before[name], group)
+        if name == "grad_norm":
+            return root(self._sum(self.before[name], group))
+        sizes = {k: root(self._sum(v, group)) for k, v in self.after.items()}
+        if name == "update_ratio":
+            return divide(sizes[UPDATE], sizes[PARAM])
+        return sizes[UPDATE if name == "update_norm" else PARAM]
+
+    def _sum(self, by_place: dict[int, Any], group: str) -> jax.Array:
+        """The sum over all groups, or over one and those inside it."""
+        found = []
+        for place, x in by_place.items():
+            if not group or self.places.names[place] == group:
+                found += x if isinstance(x, list) else [x]
+        return sum(found[1:], start=found[0]) if found else jnp.zeros([])
+
+
+for _compiled in (square_sum, square_sum_apart, change_square_sum, _not_finite):
+    cleared_with_caches(_compiled.clear_cache)

@@ -1,0 +1,169 @@
+"""Bodies that send each group of leaves through a transformation of its own."""
+
+import dataclasses
+from typing import Any, ClassVar
+
+import jax.numpy as jnp
+
+from .._core import leaves
+from .._core.body import Body, Group, Purpose, run, start, step
+from .._core.composite import Composite
+from .._core.flow import Flow
+from .._core.outside import group_of
+from .._core.wrap import Wrapper
+
+
+@dataclasses.dataclass(eq=False)
+class Routed(Wrapper):
+    """A transformation for each group of leaves; in each the other leaves are None.
+
+    A subclass says which groups there are, in `groups_of`, and how their states stand in its own,
+    in `inner_states` and `with_inner_states`.
+
+    Attributes:
+        name: The constructor's name.
+        mask_extras: Whether extra arguments like the updates are divided, too.
+        counts: Whether a number over the whole tree is one over all groups if a rule does not say
+            what it wants; None for what holds around it.
+    """
+
+    mask_extras: bool
+    counts: ClassVar[bool | None] = False
+    moves_as_inside: ClassVar[bool] = True
+
+    def groups_of(self, flow: Flow) -> list[Group]:
+        raise NotImplementedError
+
+    def point(self, purpose: Purpose, state: Any, params: Any) -> Any:
+        flow = Flow(self.name, params, params, {})
+        column = list(flow.params or ())
+        for group, inside in zip(self._moving(flow), self.inner_states(state), strict=True):
+            branch = flow.restricted(group.kept)
+            point = inside.body.point(purpose, inside.state, branch.params_tree)
+            column = _joined(group, flow.treedef.flatten_up_to(point), column)
+        return flow.treedef.unflatten(column)
+
+    def resting(self, flow: Flow) -> list[bool]:
+        column = [False] * len(flow.leaves)
+        for group in self.groups_of(flow):
+            rests = list(group.kept)
+            if group.body is not None:
+                rests = group.body.resting(flow.restricted(group.kept))
+            column = _joined(group, rests, column)
+        return column
+
+    def init(self, flow: Flow) -> Any:
+        groups = self._moving(flow)
+        states = [start(group.body, flow.restricted(group.kept)) for group in groups]
+        return self.with_inner_states(None, states)
+
+    def update(self, flow: Flow, state: Any) -> Any:
+        divided, new = _Divided(self, flow, state), []
+        rests = divided.rests
+        column = [jnp.zeros_like(g) if r else g for g, r in zip(flow.leaves, rests, strict=True)]
+        for group, branch, inner in divided.parts:
+            new.append(run(group.body, branch, inner, outermost=flow.casting))
+            column = _joined(group, branch.leaves, column)
+        divided.tell()
+        flow.leaves = column
+        return self.with_inner_states(None, new)
+
+    def step(self, flow: Flow, state: Any) -> tuple[Any, Any]:
+        divided, new = _Divided(self, flow, state), []
+        column = list(flow.params or ())
+        if any(divided.passes):
+            passed = flow.treedef.flatten_up_to(flow.restricted(divided.passes).applied())
+            rows = zip(passed, column, divided.passes, strict=True)
+            column = [x if on else p for x, p, on in rows]
+        for group, branch, inner in divided.parts:
+            made, inner = step(group.body, branch, inner)
+            new.append(inner)
+            column = _joined(group, flow.treedef.flatten_up_to(made), column)
+        divided.tell()
+        return flow.treedef.unflatten(column), self.with_inner_states(None, new)
+
+    def _moving(self, flow: Flow) -> list[Any]:
+        """The groups that do not rest."""
+        return [group for group in self.groups_of(flow) if group.body is not None]
+
+
+class _Divided:
+    """A flow divided in groups.
+
+    Attributes:
+        flow: The flow.
+        rests: The leaves that rest.
+        frozen: Those, and those that rest in a group by groups inside of it.
+        passes: Those that are in no group, and pass on unchanged.
+        parts: (group, its flow, its state) of the others; all flows are of what came.
+    """
+
+    def __init__(self, body: Routed, flow: Flow, state: Any):
+        groups, insides = body.groups_of(flow), body.inner_states(state)
+        moving: list[Any] = [group for group in groups if group.body is not None]
+        self.flow = flow
+        self.frozen = _frozen_in(groups, flow)
+        self.rests = _in_any([group for group in groups if group.body is None], flow)
+        grouped = _in_any(groups, flow)
+        self.passes = [on and not g for on, g in zip(flow.trainable, grouped, strict=True)]
+        self.parts = [
+            (group, self._part(body, group), inside.state)
+            for group, inside in zip(moving, insides, strict=True)
+        ]
+
+    def _part(self, body: Routed, group: Group) -> Flow:
+        flow = self.flow
+        rows = zip(flow.trainable, group.kept, self.frozen, strict=True)
+        others = [on and not (kept or frozen) for on, kept, frozen in rows]
+        name = None if group.label is None else str(group.label)
+        part = group_of(flow, group.kept, others, name, body.counts)
+        if body.mask_extras:
+            extra = flow.extra.items()
+            part.extra = {key: _masked_like(flow, group.kept, x) for key, x in extra}
+        return part
+
+    def tell(self) -> None:
+        """Let the flow know whether any of the parameters are moved."""
+        flow, moved = self.flow, [part.taken for _, part, _ in self.parts]
+        if any(self.passes):
+            moved.append(flow.taken)
+        if moved and not any(taken is True for taken in moved):
+            flow.taken = moved[0]
+            for taken in moved[1:]:
+                flow.taken = flow.taken | taken
+
+
+def _frozen_in(groups: list[Group], flow: Flow) -> list[bool]:
+    columns = [
+        group.kept if group.body is None else _frozen(group.body, flow.restricted(group.kept))
+        for group in groups
+    ]
+    return _any_of(columns, flow)
+
+
+def _frozen(body: Body, flow: Flow) -> list[bool]:
+    """The leaves that rest, as far as one knows without a look into what is no chain or group."""
+    groups = body.groups_of(flow)
+    if groups is not None:
+        return _frozen_in(groups, flow)
+    inside = body.bodies if isinstance(body, Composite) else ()
+    return _any_of([_frozen(part, flow) for part in inside], flow)
+
+
+def _joined(group: Group, made: list, others: list) -> list:
+    return [m if keep else o for m, o, keep in zip(made, others, group.kept, strict=True)]
+
+
+def _in_any(groups: list[Group], flow: Flow) -> list[bool]:
+    return _any_of([group.kept for group in groups], flow)
+
+
+def _any_of(columns: list[list[bool]], flow: Flow) -> list[bool]:
+    return [any(flags) for flags in zip([False] * len(flow.leaves), *columns, strict=True)]
+
+
+def _masked_like(flow: Flow, kept: list[bool], x: Any) -> Any:
+    column, treedef = leaves.flatten(x)
+    if treedef != flow.treedef:
+        return x
+    return treedef.unflatten([v if keep else None for v, keep in zip(column, kept, strict=True)])

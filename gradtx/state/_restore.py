@@ -1,0 +1,285 @@
+"""A state made of a saved one by names, with a report of every difference."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._core.arguments import concrete_number
+from .._core.leaves import is_abstract
+from .._core.paths import Pattern, check_known, check_pattern, matches
+from .._core.transformation import as_transformation
+from ._export import VERSION, VERSION_NAME
+from ._match import matched, regrouped, renamings, with_other_names
+from ._names import Entry, is_key, key_kind
+from ._report import Report, changes, some
+from ._start import Fresh
+
+
+def restore(
+    tx: Any,
+    params: Any,
+    saved: Mapping[str, Any],
+    *,
+    missing: Literal["raise", "init"] = "raise",
+    extra: Literal["raise", "drop"] = "raise",
+    reshaped: Literal["raise", "init"] = "raise",
+    cast: bool = False,
+    counts: Literal["start", "saved"] | int = "start",
+    regroup: bool = False,
+    rename: Mapping[str, str] | Callable[[str], str | None] | None = None,
+    skip: Pattern | None = None,
+) -> tuple[Any, Report]:
+    """Make a state of what `export` returned, by names, for a transformation that may differ.
+
+    An array goes where its name is, and nowhere else: transformations may be added, removed or put
+    in another order, and so may parameters. What does not fit raises an error that lists all of it,
+    unless the arguments say what to do. Nothing is allocated but the arrays that start anew.
+
+    Args:
+        tx: The transformation as it is now.
+        params: The parameters as they are now. Descriptions will do if nothing starts anew.
+        saved: {name: array}: what `export` returned, also read back by `numpy.load` or Orbax.
+        missing: What to do about arrays of the new state that were not saved: an error, or start
+            them as `tx.init` does.
+        extra: What to do about saved arrays that have no place: an error, or drop them.
+        reshaped: What to do about arrays saved in another shape: an error, or start them as
+            `tx.init` does. `resize` keeps the part that is still there.
+        cast: Whether arrays that were saved in another dtype are cast.
+        counts: What counts of steps start from that are missing, as that of a schedule where there
+            was a constant: 0, the number that all saved ones have, or this number. Those beside
+            arrays that start anew, as the moments of Adam, start at 0: they belong together.
+        regroup: Whether a name may differ by labels of groups: where groups were introduced, or
+            given up. Counts of several groups must then be the same.
+        rename: {saved part: part now} for parts of names between slashes, such as {"layers":
+            "blocks"}, or a function from a saved name to the name now, None to drop the array.
+        skip: Pattern (see `gradtx.matching`) of the names that shall start anew, such as
+            "*/hyperparams/*", whatever was saved.
+
+    Returns:
+        The state, with the structure of `tx.init(params)`, and a `Report`. jax.Arrays are not
+        copied; others are put beside their parameters.
+
+    Raises:
+        ValueError: If something differs and no argument says what to do, `rename` or `skip` name
+            nothing, or what was saved is not from `export`.
+        TypeError: If an argument is of another kind.
+    """
+    _check_choices(missing, extra, reshaped, counts)
+    tx = as_transformation(tx, "restore")
+    fresh = Fresh("restore", tx, params)
+    saved = _checked(saved)
+    wanted = fresh.entries
+    now = with_other_names(saved, rename)
+    skipped = _skipped(skip, wanted, now)
+    wanted = {name: entry for name, entry in wanted.items() if name not in skipped}
+    now = {name: old for name, old in now.items() if name not in skipped}
+    found, used = matched(wanted, now, saved, regroup)
+    taken = _Taken(wanted, found, saved)
+    lacking = {name: entry for name, entry in wanted.items() if name not in found}
+    left = {name: saved[old] for name, old in now.items() if old not in used}
+    numbers = _numbers(counts, lacking, taken)
+    rest = tuple(name for name in lacking if name not in numbers)
+    report = Report(
+        restored=tuple(name for name in found if name not in taken.reshaped),
+        renamed={name: old for name, old in found.items() if name != old},
+        cast=taken.cast,
+        missing=rest,
+        counted=numbers,
+        reshaped=taken.reshaped,
+        skipped=tuple(skipped),
+        extra=tuple(left),
+        hints=_hints(lacking, left, taken, counts, regroup),
+    )
+    _check(report, str(tx).split("\n")[0], missing, extra, reshaped, cast)
+    values: dict[str, Any] = {name: taken.value(name) for name in report.restored}
+    _part_shared(values)
+    values |= {name: jnp.full_like(wanted[name].value, n) for name, n in numbers.items()}
+    return fresh.with_values(values), report
+
+
+class _Taken:
+    """The saved arrays that have a place, and how they differ from what is wanted there."""
+
+    def __init__(self, wanted: dict[str, Entry], found: dict[str, str], saved: dict[str, Any]):
+        self.wanted = wanted
+        self.saved = {name: _read(saved[old], wanted[name].value) for name, old in found.items()}
+        self.cast: dict[str, tuple[str, str]] = {}
+        self.reshaped: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
+        for name, value in self.saved.items():
+            target = _data(wanted[name].value)
+            if value.shape != target.shape:
+                self.reshaped[name] = (tuple(value.shape), tuple(target.shape))
+            elif value.dtype != target.dtype:
+                self.cast[name] = (str(value.dtype), str(target.dtype))
+
+    def value(self, name: str) -> Any:
+        """A saved array as the state has it."""
+        value, target = self.saved[name], self.wanted[name].value
+        if is_abstract(value):
+            return jax.ShapeDtypeStruct(target.shape, target.dtype)
+        if is_key(target):
+            return jax.random.wrap_key_data(jnp.asarray(value), impl=key_kind(target))
+        return value if value.dtype == target.dtype else value.astype(target.dtype)
+
+
+def _data(x: Any) -> Any:
+    return jax.eval_shape(jax.random.key_data, x) if is_key(x) else x
+
+
+def _read(value: Any, target: Any) -> Any:
+    """A saved value as an array. `numpy.save` forgets which two bytes are a bfloat16."""
+    value = value if hasattr(value, "dtype") else np.asarray(value)
+    if value.dtype.kind != "V" or jnp.issubdtype(value.dtype, jnp.inexact):
+        return value
+    if value.dtype.itemsize == 2:
+        return value.view(jnp.bfloat16)
+    known = np.dtype(target.dtype)
+    return value.view(known) if value.dtype.itemsize == known.itemsize else value
+
+
+def _checked(saved: Any) -> dict[str, Any]:
+    if not isinstance(saved, Mapping):
+        raise TypeError(
+            f"restore: `saved` must be a dict of arrays as export(tx, state) returns it, but is a "
+            f"{type(saved).__name__}. Is it the state itself? That needs no restore."
+        )
+    given = {name: saved[name] for name in saved}
+    nested = [name for name, x in given.items() if isinstance(x, (Mapping, tuple, list))]
+    if nested or not all(isinstance(name, str) for name in given):
+        raise TypeError(
+            "restore: `saved` must be a flat dict from names to arrays as export(tx, state) "
+            f"returns it, but it has {nested or sorted(map(repr, given))[:3]}."
+        )
+    version = int(given.pop(VERSION_NAME, VERSION))
+    if version > VERSION:
+        raise ValueError(
+            f"restore: the names are of version {version}, but this gradtx knows those up to "
+            f"{VERSION}. Was it saved by a newer gradtx?"
+        )
+    return given
+
+
+def _check_choices(missing: Any, extra: Any, reshaped: Any, counts: Any) -> None:
+    choices = (
+        ("missing", missing, ("raise", "init")),
+        ("extra", extra, ("raise", "drop")),
+        ("reshaped", reshaped, ("raise", "init")),
+    )
+    for name, given, known in choices:
+        if given not in known:
+            raise ValueError(f"restore: `{name}` must be one of {known}, but is {given!r}.")
+    if isinstance(counts, str):
+        if counts not in ("start", "saved"):
+            raise ValueError(
+                f'restore: `counts` must be "start", "saved" or a number, but is {counts!r}.'
+            )
+    elif isinstance(counts, bool) or (n := concrete_number(counts)) is None or n != int(n) or n < 0:
+        raise ValueError(
+            f'restore: `counts` must be "start", "saved" or a number of steps, but is {counts!r}.'
+        )
+
+
+def _skipped(skip: Any, wanted: dict[str, Entry], now: dict[str, str]) -> list[str]:
+    if skip is None:
+        return []
+    check_pattern("restore: `skip`", skip)
+    check_known("restore: `skip`", skip, list(dict.fromkeys([*wanted, *now])))
+    return [name for name, entry in wanted.items() if matches(skip, name, entry.value, "restore")]
+
+
+def _numbers(counts: Any, lacking: dict[str, Entry], taken: _Taken) -> dict[str, int]:
+    """What the missing counts of steps start from, for those that do not start at 0."""
+    started = {_node(entry) for entry in lacking.values() if not entry.counts_steps}
+    started |= {_node(taken.wanted[name]) for name in taken.reshaped}
+    alone = [n for n, e in lacking.items() if e.counts_steps and _node(e) not in started]
+    if counts == "start" or not alone:
+        return {}
+    if counts != "saved":
+        return dict.fromkeys(alone, int(counts))
+    known = _saved_counts(taken)
+    if len(set(known.values())) == 1:
+        return dict.fromkeys(alone, next(iter(known.values())))
+    why = "there is none" if not known else f"they differ: {known}"
+    raise ValueError(
+        f'restore: counts="saved" needs one number of steps that all saved counts have, but {why}. '
+        f"Give the number for {some(alone)} itself, counts=n."
+    )
+
+
+def _saved_counts(taken: _Taken) -> dict[str, int]:
+    return {
+        name: int(value)
+        for name, value in taken.saved.items()
+        if taken.wanted[name].counts_steps and value.ndim == 0 and not is_abstract(value)
+    }
+
+
+def _node(entry: Entry) -> tuple[str, ...]:
+    return (*entry.labels, entry.node)
+
+
+def _part_shared(values: dict[str, Any]) -> None:
+    """Give each array a buffer of its own, where one was saved and several are wanted."""
+    seen: set[int] = set()
+    for name, value in values.items():
+        if id(value) in seen:
+            values[name] = jnp.array(value, copy=True)
+        seen.add(id(value))
+
+
+def _hints(
+    lacking: dict[str, Entry], left: dict[str, Any], taken: _Taken, counts: Any, regroup: bool
+) -> tuple[str, ...]:
+    hints = []
+    if lacking and left:
+        number = 0 if regroup else regrouped(lacking, list(left))
+        if number:
+            hints.append(
+                f"{number} of the missing arrays have the names of saved ones but for labels of "
+                "groups: regroup=True takes these."
+            )
+        elif suggested := renamings(lacking, left):
+            hints.append(f"Was something renamed? rename={suggested!r} would match them.")
+    steps = [name for name, entry in lacking.items() if entry.counts_steps]
+    known = set(_saved_counts(taken).values())
+    if steps and counts == "start" and len(known) == 1:
+        hints.append(
+            f'counts="saved" starts {steps[0]} at {known.pop()}, where the saved counts are, '
+            "unless arrays beside it start anew."
+        )
+    return tuple(hints)
+
+
+def _check(report: Report, label: str, missing: str, extra: str, reshaped: str, cast: bool) -> None:
+    """Raise for the differences that no argument allows."""
+    problems = []
+    lacking = (*report.missing, *report.counted)
+    if lacking and missing == "raise":
+        problems.append(
+            f"{len(lacking)} of its arrays were not saved: {', '.join(some(lacking))}. "
+            'Give missing="init" to start them as init does.'
+        )
+    if report.extra and extra == "raise":
+        problems.append(
+            f"{len(report.extra)} saved arrays have no place in it: "
+            f'{", ".join(some(report.extra))}. Give extra="drop" to drop them.'
+        )
+    if report.reshaped and reshaped == "raise":
+        shown = "; ".join(changes(report.reshaped))
+        problems.append(
+            f"{len(report.reshaped)} have another shape (saved -> wanted): {shown}. Give "
+            'reshaped="init" to start them as init does, or restore for the parameters as they '
+            "were and use gradtx.state.resize."
+        )
+    if report.cast and not cast:
+        shown = "; ".join(changes(report.cast))
+        problems.append(
+            f"{len(report.cast)} have another dtype (saved -> wanted): {shown}. Give cast=True to "
+            "cast them."
+        )
+    if problems:
+        lines = "".join(f"\n  - {line}" for line in (*problems, *report.hints))
+        raise ValueError(f"restore: the saved state does not fit {label}:{lines}")
