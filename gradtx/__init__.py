@@ -10,6 +10,11 @@ from . import projections as projections
 from . import schedules as schedules
 from . import sharding as sharding
 from . import tree as tree
+from ._accumulate.accumulate import accumulate as accumulate
+from ._accumulate.multi_steps import MultiSteps as MultiSteps
+from ._accumulate.multi_steps import ShouldSkipUpdateFunction as ShouldSkipUpdateFunction
+from ._accumulate.multi_steps import skip_large_updates as skip_large_updates
+from ._accumulate.multi_steps import skip_not_finite as skip_not_finite
 from ._core.apply import apply_updates as apply_updates
 from ._core.arguments import ScalarOrSchedule as ScalarOrSchedule
 from ._core.arguments import Schedule as Schedule
@@ -46,12 +51,26 @@ from ._core.state import init_empty_state as init_empty_state
 from ._core.transformation import GradientTransformation as GradientTransformation
 from ._core.transformation import lift as lift
 from ._core.transformation import transformation as transformation
+from ._groups.by_path import groups as groups
+from ._groups.by_path import trainable as trainable
+from ._groups.groups import MaskedNode as MaskedNode
+from ._groups.groups import freeze as freeze
+from ._groups.groups import masked as masked
+from ._groups.groups import multi_transform as multi_transform
+from ._groups.groups import partition as partition
+from ._groups.groups import selective_transform as selective_transform
+from ._groups.scale_by_path import scale_by_path as scale_by_path
 from ._guard.finite import apply_if_finite as apply_if_finite
 from ._guard.guard import guard as guard
 from ._guard.judge import check_guards as check_guards
 from ._guard.loss_scale import loss_scale as loss_scale
 from ._guard.loss_scale import loss_scaling as loss_scaling
 from ._guard.spikes import spikes as spikes
+from ._hyperparams.hyperparams import hyperparams as hyperparams
+from ._hyperparams.hyperparams import release_hyperparams as release_hyperparams
+from ._hyperparams.hyperparams import set_hyperparams as set_hyperparams
+from ._hyperparams.hyperparams import sweep as sweep
+from ._hyperparams.tunable import tunable as tunable
 from ._linesearch.backtracking import (
     scale_by_backtracking_linesearch as scale_by_backtracking_linesearch,
 )
@@ -67,6 +86,11 @@ from ._matrix.muon import scale_by_shape as scale_by_shape
 from ._matrix.nnls import nnls as nnls
 from ._matrix.roots import matrix_inverse_pth_root as matrix_inverse_pth_root
 from ._matrix.roots import power_iteration as power_iteration
+from ._metrics.metrics import metrics as metrics
+from ._metrics.metrics import with_metrics as with_metrics
+from ._metrics.monitor import measure_with_ema as measure_with_ema
+from ._metrics.monitor import monitor as monitor
+from ._metrics.monitor import snapshot as snapshot
 from ._moments.acprop import scale_by_acprop as scale_by_acprop
 from ._moments.adadelta import scale_by_adadelta as scale_by_adadelta
 from ._moments.adafactor import scale_by_factored_rms as scale_by_factored_rms
@@ -107,6 +131,7 @@ from ._moments.sm3 import scale_by_sm3 as scale_by_sm3
 from ._moments.sophia import scale_by_sophia as scale_by_sophia
 from ._moments.trust_ratio import scale_by_trust_ratio as scale_by_trust_ratio
 from ._moments.yogi import scale_by_yogi as scale_by_yogi
+from ._narrow.rounding import with_rounding as with_rounding
 from ._optimizers.adam import adam as adam
 from ._optimizers.adam import adamax as adamax
 from ._optimizers.adam import adamaxw as adamaxw
@@ -209,12 +234,9 @@ from ._tools.norms import safe_norm as safe_norm
 from ._tools.norms import safe_root_mean_squares as safe_root_mean_squares
 from ._tools.targets import incremental_update as incremental_update
 from ._tools.targets import periodic_update as periodic_update
-from ._wrap.accumulate import accumulate as accumulate
 from ._wrap.averages import with_average as with_average
 from ._wrap.averages import with_ema as with_ema
 from ._wrap.averages import with_swa as with_swa
-from ._wrap.by_path import groups as groups
-from ._wrap.by_path import trainable as trainable
 from ._wrap.complex import split_real_and_imaginary as split_real_and_imaginary
 from ._wrap.conditional import ConditionFn as ConditionFn
 from ._wrap.conditional import conditionally_mask as conditionally_mask
@@ -224,35 +246,13 @@ from ._wrap.estimators import (
     hutchinson_estimator_diag_hessian as hutchinson_estimator_diag_hessian,
 )
 from ._wrap.flat import flatten as flatten
-from ._wrap.groups import MaskedNode as MaskedNode
-from ._wrap.groups import freeze as freeze
-from ._wrap.groups import masked as masked
-from ._wrap.groups import multi_transform as multi_transform
-from ._wrap.groups import partition as partition
-from ._wrap.groups import selective_transform as selective_transform
 from ._wrap.hessian_diagonal import with_hessian_diagonal as with_hessian_diagonal
-from ._wrap.hyperparams import hyperparams as hyperparams
-from ._wrap.hyperparams import release_hyperparams as release_hyperparams
-from ._wrap.hyperparams import set_hyperparams as set_hyperparams
-from ._wrap.hyperparams import sweep as sweep
 from ._wrap.lookahead import LookaheadParams as LookaheadParams
 from ._wrap.lookahead import lookahead as lookahead
-from ._wrap.metrics import metrics as metrics
-from ._wrap.metrics import with_metrics as with_metrics
-from ._wrap.monitor import measure_with_ema as measure_with_ema
-from ._wrap.monitor import monitor as monitor
-from ._wrap.monitor import snapshot as snapshot
-from ._wrap.multi_steps import MultiSteps as MultiSteps
-from ._wrap.multi_steps import ShouldSkipUpdateFunction as ShouldSkipUpdateFunction
-from ._wrap.multi_steps import skip_large_updates as skip_large_updates
-from ._wrap.multi_steps import skip_not_finite as skip_not_finite
-from ._wrap.rounding import with_rounding as with_rounding
 from ._wrap.sam import sam as sam
-from ._wrap.scale_by_path import scale_by_path as scale_by_path
 from ._wrap.schedule_free import schedule_free as schedule_free
 from ._wrap.schedule_free import schedule_free_eval_params as schedule_free_eval_params
 from ._wrap.sharpness import penalize_gradient_norm as penalize_gradient_norm
-from ._wrap.tunable import tunable as tunable
 from .losses._binary import hinge_loss as hinge_loss
 from .losses._binary import sigmoid_binary_cross_entropy as sigmoid_binary_cross_entropy
 from .losses._binary import sigmoid_focal_loss as sigmoid_focal_loss

@@ -1,9 +1,17 @@
 """The classes of states, for `gradtx`: it has all of them by their names."""
 
+from ._accumulate.accumulate import AccumulateState as AccumulateState
+from ._accumulate.multi_steps import MultiStepsState as MultiStepsState
 from ._core.state import EmptyState as EmptyState
+from ._groups.groups import MaskedState as MaskedState
+from ._groups.groups import MultiTransformState as MultiTransformState
+from ._groups.groups import PartitionState as PartitionState
 from ._guard.finite import ApplyIfFiniteState as ApplyIfFiniteState
 from ._guard.guard import GuardState as GuardState
 from ._guard.loss_scale import LossScaleState as LossScaleState
+from ._hyperparams.held import HeldDecay as HeldDecay
+from ._hyperparams.held import HeldSchedule as HeldSchedule
+from ._hyperparams.tunable import TunableState as TunableState
 from ._linesearch.backtracking import (
     ScaleByBacktrackingLinesearchState as ScaleByBacktrackingLinesearchState,
 )
@@ -11,6 +19,9 @@ from ._linesearch.lbfgs import ScaleByLBFGSState as ScaleByLBFGSState
 from ._linesearch.zoom import ScaleByZoomLinesearchState as ScaleByZoomLinesearchState
 from ._matrix.galore import GaLoreState as GaLoreState
 from ._matrix.muon import MuonState as MuonState
+from ._metrics.metrics import MetricsState as MetricsState
+from ._metrics.monitor import MonitorState as MonitorState
+from ._metrics.monitor import SnapshotState as SnapshotState
 from ._moments.adadelta import ScaleByAdaDeltaState as ScaleByAdaDeltaState
 from ._moments.adafactor import FactoredState as FactoredState
 from ._moments.adagrad import ScaleByRssState as ScaleByRssState
@@ -44,6 +55,9 @@ from ._moments.simplified_ademamix import (
 )
 from ._moments.sm3 import ScaleBySM3State as ScaleBySM3State
 from ._moments.sophia import ScaleBySophiaState as ScaleBySophiaState
+from ._narrow.rounding import KahanRoundingState as KahanRoundingState
+from ._narrow.rounding import SplitRoundingState as SplitRoundingState
+from ._narrow.rounding import StochasticRoundingState as StochasticRoundingState
 from ._parts.decay import AddDecayedWeightsState as AddDecayedWeightsState
 from ._parts.decay import DecayTowardsStartState as DecayTowardsStartState
 from ._parts.noise import AddNoiseState as AddNoiseState
@@ -71,31 +85,17 @@ from ._tools.aliases import NonNegativeParamsState as NonNegativeParamsState
 from ._tools.aliases import NormalizeState as NormalizeState
 from ._tools.aliases import ScaleByTrustRatioState as ScaleByTrustRatioState
 from ._tools.aliases import ScaleState as ScaleState
-from ._wrap.accumulate import AccumulateState as AccumulateState
 from ._wrap.averages import AverageState as AverageState
 from ._wrap.complex import SplitRealAndImaginaryState as SplitRealAndImaginaryState
 from ._wrap.conditional import ConditionallyMaskState as ConditionallyMaskState
 from ._wrap.conditional import ConditionallyTransformState as ConditionallyTransformState
 from ._wrap.estimators import GaussNewtonBartlettState as GaussNewtonBartlettState
 from ._wrap.estimators import HutchinsonState as HutchinsonState
-from ._wrap.groups import MaskedState as MaskedState
-from ._wrap.groups import MultiTransformState as MultiTransformState
-from ._wrap.groups import PartitionState as PartitionState
-from ._wrap.held import HeldDecay as HeldDecay
-from ._wrap.held import HeldSchedule as HeldSchedule
 from ._wrap.hessian_diagonal import WithHessianDiagonalState as WithHessianDiagonalState
 from ._wrap.lookahead import LookaheadState as LookaheadState
-from ._wrap.metrics import MetricsState as MetricsState
-from ._wrap.monitor import MonitorState as MonitorState
-from ._wrap.monitor import SnapshotState as SnapshotState
-from ._wrap.multi_steps import MultiStepsState as MultiStepsState
-from ._wrap.rounding import KahanRoundingState as KahanRoundingState
-from ._wrap.rounding import SplitRoundingState as SplitRoundingState
-from ._wrap.rounding import StochasticRoundingState as StochasticRoundingState
 from ._wrap.sam import SAMState as SAMState
 from ._wrap.schedule_free import ScheduleFreeState as ScheduleFreeState
 from ._wrap.sharpness import PenalizeGradientNormState as PenalizeGradientNormState
-from ._wrap.tunable import TunableState as TunableState
 from .schedules._inject import InjectHyperparamsState as InjectHyperparamsState
 from .schedules._inject import InjectStatefulHyperparamsState as InjectStatefulHyperparamsState
 from .schedules._stateful import WrappedScheduleState as WrappedScheduleState

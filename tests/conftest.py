@@ -32,8 +32,8 @@ PEER_TESTS = Path(__file__).parent / "peers"
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
-# What a test compiles by `.lower(...).compile()` it wants to look at: how much memory it takes, what
-# is fused. That is always the code that users get.
+# What a test compiles by `.lower(...).compile()` it wants to look at: how much memory it takes,
+# what is fused. That is always the code that users get.
 AS_USERS = {"xla_backend_optimization_level": 3, "xla_cpu_use_fusion_emitters": True}
 _compile = jax.stages.Lowered.compile
 

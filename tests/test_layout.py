@@ -34,6 +34,7 @@ ORDER = (
     ("_parts",),
     ("_moments",),
     ("_wrap",),
+    ("_groups", "_accumulate", "_hyperparams", "_metrics", "_narrow"),
     ("_guard", "_linesearch"),
     ("_stepsize",),
     ("_matrix",),

@@ -12,6 +12,7 @@ from ._names import Entry
 Rename = Mapping[str, str] | Callable[[str], str | None]
 
 _MOST_LOOKED_AT = 40
+_MOST_TRIED = 12
 
 
 def with_other_names(saved: Mapping[str, Any], rename: Rename | None) -> dict[str, str]:
@@ -124,15 +125,23 @@ def renamings(missing: Mapping[str, Entry], extra: Mapping[str, Any]) -> dict[st
         )
         if not candidates:
             break
-        likely = [pair for pair, _ in candidates.most_common(_MOST_LOOKED_AT)]
-        best = max(likely, key=lambda pair: (_hits(pair, left, rest), len(pair[0])))
-        if not _hits(best, left, rest):
-            break
+        likely = [pair for pair, _ in candidates.most_common(_MOST_TRIED)]
+        hits = {pair: _hits(pair, left, rest) for pair in likely}
+        best = max(likely, key=lambda pair: (hits[pair], len(pair[0])))
+        rivals = [p for p in likely if p != best and hits[p] == hits[best] and _compete(p, best)]
+        if rivals or not hits[best]:
+            break  # several layers alike: any guess may be wrong
         suggested[best[0]] = best[1]
         renamed = {_renamed(other, dict([best])): other for other in rest}
         for name in [name for name in left if name in renamed]:
             del left[name], rest[renamed[name]]
     return suggested
+
+
+def _compete(one: tuple[str, str], other: tuple[str, str]) -> bool:
+    """Whether two renamings have another name for the same part, numbers of a rule aside."""
+    numbered = any("#" in part for part in (*one, *other))
+    return not numbered and (one[0] == other[0]) != (one[1] == other[1])
 
 
 def _hits(pair: tuple[str, str], missing: Mapping[str, Entry], extra: Mapping[str, Any]) -> int:

@@ -199,7 +199,11 @@ class Parameters:
 
     def __init__(self, params: Any):
         leaves, _ = jax.tree_util.tree_flatten_with_path(params)
-        self.by_keys = {_text(keys): (path_of(keys), leaf) for keys, leaf in leaves}
+        # Of a pair, as LookaheadParams, the state is that of the first.
+        first = int(hasattr(type(params), "fit_updates"))
+        self.by_keys: dict[tuple[str, ...], tuple[str, Any]] = {}
+        for keys, leaf in leaves:
+            self.by_keys.setdefault(_text(keys[first:]), (path_of(keys), leaf))
 
     def of(self, entry: Entry) -> tuple[str, Any] | None:
         """Path and leaf of the parameter that an entry belongs to, or None."""

@@ -38,6 +38,8 @@ def restore(
     in another order, and so may parameters. What does not fit raises an error that lists all of it,
     unless the arguments say what to do. Nothing is allocated but the arrays that start anew.
 
+    What `flatten` keeps is one vector, which has no paths: its length alone is compared.
+
     Args:
         tx: The transformation as it is now.
         params: The parameters as they are now. Descriptions will do if nothing starts anew.

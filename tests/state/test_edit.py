@@ -48,6 +48,15 @@ def test_first_updates_after_a_reset_are_as_large_as_the_page_says():
     np.testing.assert_allclose(np.abs(updates["c"]), 0.1 / np.sqrt(0.001), rtol=1e-3)
 
 
+def test_reset_of_a_pair_of_parameters_goes_by_the_fast_ones():
+    tx = gx.lookahead(gx.trace(0.9), 2, 0.5)
+    pair = gx.LookaheadParams.init_synced(PARAMS)
+    fast = jax.tree.map(jnp.ones_like, PARAMS)
+    state = tx.init(pair)._replace(fast_state=gx.TraceState(fast))
+    new = reset(tx, state, pair, "fast/a/*").fast_state.trace
+    assert not np.any(new["a"]["w"]) and np.all(new["c"])
+
+
 def test_groups_are_reset_with_their_counts():
     tx = gx.partition({"x": gx.adam(0.1), "y": gx.adam(0.1)}, {"a": "x", "c": "y"})
     old = filled(tx, PARAMS)

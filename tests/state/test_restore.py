@@ -149,6 +149,14 @@ def test_renamed_parts_are_found_and_suggested():
     assert len(report.renamed) == 8
 
 
+def test_a_renaming_that_could_be_another_is_not_suggested():
+    """Layers of one shape: which was which nobody can say."""
+    old, new = ({f"{c}{i}": jnp.ones(2) for i in range(3)} for c in "ab")
+    with pytest.raises(ValueError, match="does not fit") as error:
+        restore(ADAM, new, saved(ADAM, old))
+    assert "rename=" not in str(error.value)
+
+
 def test_renaming_exchanges_parts_and_refuses_what_is_nowhere():
     params = {"a": jnp.ones(2), "b": jnp.ones(2)}
     state, _ = restore(ADAM, params, saved(ADAM, params), rename={"a": "b", "b": "a"})

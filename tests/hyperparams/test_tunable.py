@@ -11,7 +11,7 @@ import pytest
 import gradtx as gx
 from gradtx._core.body import run
 from gradtx._core.flow import Flow
-from gradtx._wrap import tunable as module
+from gradtx._hyperparams import tunable as module
 from tests.cases import CASES
 from tests.core.test_fusion import counted
 

@@ -12,8 +12,8 @@ from .._core.flow import Flow
 from .._core.leaves import describe_leaf
 from .._core.rule import Rule
 from .._core.wrap import Wrapper
+from .._wrap.choice import step_if, update_if
 from ..typing import PerParam
-from .choice import step_if, update_if
 
 
 class Accumulated(NamedTuple):

@@ -7,7 +7,7 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
 import gradtx as gx
-from gradtx._wrap.narrow import at_random, halved, joined, nearest
+from gradtx._narrow.narrow import at_random, halved, joined, nearest
 
 METHODS = ("stochastic", "kahan", "split")
 BF16 = jnp.bfloat16

@@ -1,0 +1,1 @@
+"""One step for the gradients of several micro-steps."""

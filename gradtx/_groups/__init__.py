@@ -1,0 +1,1 @@
+"""Groups of leaves: by masks, by labels and by paths."""

@@ -1,0 +1,1 @@
+"""Parameters in 16 bits that still move."""
