@@ -77,7 +77,7 @@ def main() -> None:
     model, tx = GPT(VOCABULARY), optimizer(s)
     params = model.init(jax.random.key(SEED))
     run = Run(params, tx.init(params), jnp.zeros([], jnp.int32))
-    console.print(tx.explain(params))
+    console.print(tx.explain(params), highlight=False, soft_wrap=True)
 
     # The old parameters and state make room for the new.
     @functools.partial(jax.jit, donate_argnums=0)
@@ -109,14 +109,15 @@ def main() -> None:
         raise SystemExit(f"{folder} has a run in it: give --resume, or another --out.")
 
     held_out = batch(corpus.validation, 8 * s.batch, model.length, SEED)
-    table = Table(folder / "metrics.csv", until=int(run.step))
-    columns = (
+    columns = ("step", "loss", "held_out", *gx.metrics(run.state))
+    table = Table(folder / "metrics.csv", columns, until=int(run.step))
+    shown = (
         TextColumn("loss {task.fields[loss]:.3f}  held out {task.fields[held_out]:.3f}"),
         BarColumn(bar_width=None),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as bar:
+    with Progress(*shown, console=console) as bar:
         task = bar.add_task(
             "", total=s.steps, completed=int(run.step), loss=jnp.nan, held_out=jnp.nan
         )
@@ -142,15 +143,10 @@ def main() -> None:
 class Table:
     """A CSV file that grows by a row at a time; rows after a checkpoint are dropped on resume."""
 
-    NAMES = (
-        "step", "loss", "held_out", "learning_rate", "grad_norm", "update_ratio", "clip_scale",
-        "skipped_steps",
-    )  # fmt: skip
-
-    def __init__(self, path: Path, until: int):
+    def __init__(self, path: Path, columns: tuple[str, ...], until: int):
         rows = list(csv.DictReader(path.open())) if path.exists() else []
         self._file = path.open("w", newline="")
-        self._writer = csv.DictWriter(self._file, self.NAMES)
+        self._writer = csv.DictWriter(self._file, columns)
         self._writer.writeheader()
         self._writer.writerows(row for row in rows if int(row["step"]) <= until)
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 _PANELS = (
     ("loss, nats a byte", ("loss", "held_out"), False),
-    ("learning rate", ("learning_rate",), False),
+    ("learning rate", ("learning_rate/matrices",), False),
     ("gradient norm", ("grad_norm",), True),
     ("update over weight", ("update_ratio",), True),
 )

@@ -3,6 +3,7 @@
 import collections
 import math
 import re
+import textwrap
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from .paths import paths_of
 from .state import typed_fields
 from .wrap import Around
 
+_WIDTH = 100
 _PASSES = "unchanged"
 _RESTS = "frozen"
 
@@ -56,7 +58,8 @@ def explain(body: Body, params: Any) -> str:
                 what if on else "not trained",
             )
         )
-    return "\n".join([*_table(_collapsed(rows)), "", *_totals(flow, groups, applied, held)])
+    rows, legend = _with_legend(_collapsed(rows))
+    return "\n".join([*_table(rows), *legend, "", *_totals(flow, groups, applied, held)])
 
 
 def _described(leaf: Any) -> Any:
@@ -225,6 +228,19 @@ def _collapsed(rows: list[_Row]) -> list[_Row]:
         same._replace(path=f"{same.path} ({len(members)})") if len(members) > 1 else members[0]
         for same, members in found.items()
     ]
+
+
+def _with_legend(rows: list[_Row]) -> tuple[list[_Row], list[str]]:
+    """The rows, and what is applied as lines below them where it would make them too wide."""
+    if max(map(len, _table(rows))) <= _WIDTH:
+        return rows, []
+    named = {text: f"({n + 1})" for n, text in enumerate(dict.fromkeys(r.applied for r in rows))}
+    legend = [line for text, mark in named.items() for line in _wrapped(f"{mark} {text}")]
+    return [row._replace(applied=named[row.applied]) for row in rows], ["", *legend]
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, _WIDTH, subsequent_indent="    ", break_long_words=False)
 
 
 def _table(rows: list[_Row]) -> list[str]:

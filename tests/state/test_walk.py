@@ -1,5 +1,6 @@
 """States inside states: every array is found once, and putting the same back changes nothing."""
 
+import functools
 import json
 
 import jax
@@ -18,6 +19,7 @@ PARAMS = jax.tree.map(
 )
 
 
+@functools.cache  # for both tests
 def first(name):
     """Return a transformation and its first state, whose arrays are all others."""
     tx = CASES[name].make()
