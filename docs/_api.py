@@ -21,6 +21,15 @@ PRIVATE = {
         "Wrappers",
         "Transformations that run others inside, and what they take.",
     ),
+    "_groups": ("groups", "Groups", "Another transformation for some of the parameters."),
+    "_accumulate": ("accumulation", "Accumulation", "One step for several gradients."),
+    "_hyperparams": (
+        "hyperparameters",
+        "Hyperparameters in the state",
+        "Read, set, scheduled and swept on any finished transformation.",
+    ),
+    "_metrics": ("metrics", "Numbers out of a step", "What a training run logs."),
+    "_narrow": ("narrow", "Narrow parameters", "Parameters of 16 bits that still move."),
     "_guard": ("guards", "Guards", "What happens to a step whose gradients are no numbers."),
     "_stepsize": (
         "stepsize",

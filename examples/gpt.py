@@ -23,6 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 import gradtx as gx
 
 SEED = 0
+MEASURED = ("learning_rate", "grad_norm", "update_ratio", "clip_scale", "skipped_steps")
 
 
 class Settings(NamedTuple):
@@ -55,10 +56,8 @@ def optimizer(s: Settings) -> gx.GradientTransformation:
     )
     tx = gx.chain(gx.clip_by_global_norm(1.0), groups)
     tx = gx.guard(tx, spikes=gx.spikes(window=64, sigma=6.0), give_up_after=10)
-    tx = gx.with_ema(gx.accumulate(tx, s.accumulate), 0.98)
-    return gx.with_metrics(
-        tx, "learning_rate", "grad_norm", "update_ratio", "clip_scale", "skipped_steps"
-    )
+    tx = gx.with_metrics(tx, *MEASURED)
+    return gx.with_ema(gx.accumulate(tx, s.accumulate), 0.98)
 
 
 class Run(NamedTuple):
@@ -144,11 +143,12 @@ class Table:
     """A CSV file that grows by a row at a time; rows after a checkpoint are dropped on resume."""
 
     def __init__(self, path: Path, columns: tuple[str, ...], until: int):
-        rows = list(csv.DictReader(path.open())) if path.exists() else []
+        rows = csv.DictReader(path.read_text().splitlines() if path.exists() else [])
+        kept = [row for row in rows if int(row["step"]) <= until]
         self._file = path.open("w", newline="")
         self._writer = csv.DictWriter(self._file, columns)
         self._writer.writeheader()
-        self._writer.writerows(row for row in rows if int(row["step"]) <= until)
+        self._writer.writerows(kept)
 
     def add(self, **row: float) -> None:
         """Write a row, at once."""

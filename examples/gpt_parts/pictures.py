@@ -19,7 +19,7 @@ _COLORS = ("#0072b2", "#d55e00")
 
 def draw(folder: Path) -> Path:
     """Draw `metrics.csv` of a folder, and return where the picture is."""
-    rows = list(csv.DictReader((folder / "metrics.csv").open()))
+    rows = list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
     figure = Figure(figsize=(10.0, 5.6), layout="constrained")
     for axes, (label, names, log) in zip(figure.subplots(2, 2).flat, _PANELS, strict=True):
         for name, color in zip(names, _COLORS, strict=False):

@@ -55,8 +55,8 @@ class _Accumulate(Accumulating):
         self._check_noise(flow)
         weight = self._weight(flow).astype(state.weight.dtype)
         flush = self._flush(flow)
-        total, first = state.weight + weight, state.weight == 0
-        weighs = weight > 0
+        weighs = weight > 0  # a traced one that is negative or nan counts as 0
+        total, first = state.weight + jnp.where(weighs, weight, 0), state.weight == 0
         share = jnp.where(weighs, weight / jnp.where(weighs, total, 1), 0)
         value = self._value(flow, state, first, share)
         extra = {**flow.extra, "weight": total} | ({} if value is None else {"value": value})
@@ -139,14 +139,14 @@ class _Accumulate(Accumulating):
 
 
 @transformation
-def accumulate(tx: Any, every: Any, *, dtype: DType | None = None) -> GradientTransformation:
+def accumulate(inner: Any, every: Any, *, dtype: DType | None = None) -> GradientTransformation:
     """Step once for the mean of the gradients of several micro-batches, each with its weight.
 
     With k = every (of the count of steps, if it is a function), over the micro-steps n = 1 ... k
     since the last step, each with the gradient g_n and the weight w_n:
 
         a = sum_n w_n g_n / sum_n w_n
-        u = tx(a) at n = k, else 0
+        u = inner(a) at n = k, else 0
 
     Each call may say two things by extra arguments, both of which may be traced:
 
@@ -158,7 +158,7 @@ def accumulate(tx: Any, every: Any, *, dtype: DType | None = None) -> GradientTr
       group of an epoch is a step of its own and not the start of the next epoch's first. With
       weight 0 it steps on what was there before, if anything was.
 
-    tx runs once in a step: its schedules, decay, averages and noise see steps only. Of the extra
+    inner runs once in a step: its schedules, decay, averages and noise see steps only. Of the extra
     arguments it sees `value` as the weighted mean over the group, `weight` as the sum (so that
     accumulations nest), `grad` as a where it is the updates themselves, and all others as they came
     at the last micro-step. With `step` a micro-step touches nothing but a.
@@ -169,13 +169,13 @@ def accumulate(tx: Any, every: Any, *, dtype: DType | None = None) -> GradientTr
     Noise is to be drawn once in a step, so it belongs inside. What draws noise before, at each
     micro-step, is refused. For differential privacy:
 
-        chain(clip_per_example(C), accumulate(chain(add_private_noise(C, s, key), tx), every))
+        chain(clip_per_example(C), accumulate(chain(add_private_noise(C, s, key), inner), every))
 
     Shapes: a is shaped like the parameters.
     Units: those of tx. `weight` has none: only ratios of weights matter.
 
     Args:
-        tx: The transformation.
+        inner: The transformation.
         every: Micro-steps in a step, at least 1; or a function of the count of steps.
         dtype: Dtype in which a is stored; None for float32 or wider.
 
@@ -183,7 +183,7 @@ def accumulate(tx: Any, every: Any, *, dtype: DType | None = None) -> GradientTr
         The transformation, with an `AccumulateState`.
 
     Raises:
-        TypeError: If `tx` is no transformation or `every` neither an integer nor a function; on
+        TypeError: If `inner` is no transformation or `every` neither an integer nor a function; on
             update, if `weight`, `flush` or `value` is no scalar.
         ValueError: If `every` is below 1; on update, if a known `weight` is negative or not finite,
             or noise is drawn before it.
@@ -192,7 +192,7 @@ def accumulate(tx: Any, every: Any, *, dtype: DType | None = None) -> GradientTr
     """
     body = _Accumulate(
         "accumulate",
-        as_transformation(tx, "accumulate"),
+        as_transformation(inner, "accumulate"),
         as_every("accumulate", "every", every),
         MEAN,
         dtype,

@@ -18,7 +18,7 @@ from .paths import paths_of
 from .state import typed_fields
 from .wrap import Around
 
-_WIDTH = 100
+_WIDTH, _SHORT = 100, 40
 _PASSES = "unchanged"
 _RESTS = "frozen"
 
@@ -234,9 +234,11 @@ def _with_legend(rows: list[_Row]) -> tuple[list[_Row], list[str]]:
     """The rows, and what is applied as lines below them where it would make them too wide."""
     if max(map(len, _table(rows))) <= _WIDTH:
         return rows, []
-    named = {text: f"({n + 1})" for n, text in enumerate(dict.fromkeys(r.applied for r in rows))}
-    legend = [line for text, mark in named.items() for line in _wrapped(f"{mark} {text}")]
-    return [row._replace(applied=named[row.applied]) for row in rows], ["", *legend]
+    long = dict.fromkeys(row.applied for row in rows if len(row.applied) > _SHORT)
+    marks = {text: f"({number + 1})" for number, text in enumerate(long)}
+    legend = [line for text, mark in marks.items() for line in _wrapped(f"{mark} {text}")]
+    rows = [row._replace(applied=marks.get(row.applied, row.applied)) for row in rows]
+    return rows, ["", *legend]
 
 
 def _wrapped(text: str) -> list[str]:

@@ -14,6 +14,7 @@ import numpy as np
 from . import leaves
 from .apply import apply_updates
 from .arguments import as_flag, is_function
+from .containers import by_path
 from .leaves import as_array
 from .meter import Meter
 from .reduce import Split
@@ -158,6 +159,7 @@ class Flow:
             what=f"the state field `{field}`",
             reference=self.tree,
             reference_name="the updates",
+            same_containers=True,  # the new state has those of the updates
         )
 
     def branch(self, **changed: Any) -> "Flow":
@@ -287,6 +289,9 @@ class Flow:
             spread = jax.tree_util.tree_broadcast(given, tree, is_leaf=lambda x: x is None)
             return self.treedef.flatten_up_to(spread)
         except ValueError as error:
+            column = by_path(tree, given)
+            if column is not None:
+                return column
             raise ValueError(
                 f"{owner}: {what} must be a tree of {of_what} with the structure of the "
                 f"parameters or of the top of it; its leaves are {leaves.path_names(given)}, "

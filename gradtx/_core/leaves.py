@@ -8,6 +8,8 @@ import jax.core
 import jax.numpy as jnp
 import numpy as np
 
+from .containers import by_path, key_paths
+
 
 def _is_none(x) -> bool:
     return x is None
@@ -48,8 +50,7 @@ def is_abstract(leaf) -> bool:
 
 def path_names(tree) -> list[str]:
     """The path of every leaf as text, in the order of `flatten`."""
-    with_paths, _ = jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_none)
-    return [jax.tree_util.keystr(path) or "(the whole tree)" for path, _ in with_paths]
+    return [jax.tree_util.keystr(path) or "(the whole tree)" for path in key_paths(tree)]
 
 
 def describe_leaf(leaf) -> str:
@@ -63,11 +64,27 @@ def _named(leaf) -> bool:
     return not jnp.issubdtype(leaf.dtype, jax.dtypes.extended)
 
 
-def align(treedef, tree, *, owner: str, what: str, reference, reference_name: str) -> list:
-    """The leaves of `tree` in the order of `treedef`; an error naming the first difference."""
+def align(
+    treedef,
+    tree,
+    *,
+    owner: str,
+    what: str,
+    reference,
+    reference_name: str,
+    same_containers: bool = False,
+) -> list:
+    """The leaves of `tree` in the order of `treedef`; an error naming the first difference.
+
+    Containers of another kind with the same paths do, unless `same_containers`.
+    """
     try:
         return treedef.flatten_up_to(tree)
     except (ValueError, TypeError, KeyError) as error:
+        if not same_containers and len(key_paths(tree)) == treedef.num_leaves:
+            column = by_path(reference, tree)
+            if column is not None and len(column) == treedef.num_leaves:
+                return column
         raise ValueError(
             f"{owner}: {reference_name} and {what} must have the same tree structure; "
             f"{_first_difference(reference, tree, reference_name, what)}"

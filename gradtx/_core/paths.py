@@ -13,6 +13,7 @@ import jax
 
 from .arguments import as_flag, is_function
 from .constructor import described
+from .containers import key_paths
 from .describe import register
 from .described import DescribedFunction
 from .leaves import describe_leaf, flatten, is_inexact
@@ -34,8 +35,7 @@ def path_of(key_path: Sequence[Any]) -> str:
 
 def paths_of(tree: Any) -> list[str]:
     """The path of every leaf, in the order of `leaves.flatten`: None counts as a leaf."""
-    with_paths, _ = jax.tree_util.tree_flatten_with_path(tree, is_leaf=lambda x: x is None)
-    return [path_of(path) for path, _ in with_paths]
+    return [path_of(path) for path in key_paths(tree)]
 
 
 def check_pattern(owner: str, pattern: Any) -> None:

@@ -10,6 +10,7 @@ from . import show
 from .apply import apply_updates
 from .config import to_config
 from .constructor import F, described
+from .containers import in_containers_of, opened, plain
 from .describe import Description
 from .described import reduced
 from .explain import explain
@@ -26,7 +27,7 @@ class Init:
     body: bodies.Body
 
     def __call__(self, params):
-        return bodies.start(self.body, Flow("init", params, None, {}))
+        return bodies.start(self.body, Flow("init", plain(params), None, {}))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,9 +43,9 @@ class Update:
         return self.description.name if self.description else self.body.name
 
     def __call__(self, updates, state, params=None, **extra):
-        flow = Flow(self.label, updates, params, extra)
+        flow = Flow(self.label, plain(updates), plain(params), extra)
         state = bodies.run(self.body, flow, state, outermost=True)
-        return flow.as_given(), state
+        return in_containers_of(updates, flow.as_given()), state
 
 
 class _Pair(NamedTuple):
@@ -92,8 +93,9 @@ class GradientTransformation(_Pair):
         if not _is_ours(self):  # a pair of functions of the user's own, or one of them
             updates, state = self.update(grads, state, params, **extra)
             return apply_updates(params, updates), state
-        flow = Flow(self.update.label, grads, params, extra)
-        return bodies.step(self.update.body, flow, state)
+        flow = Flow(self.update.label, plain(grads), plain(params), extra)
+        new, state = bodies.step(self.update.body, flow, state)
+        return in_containers_of(params, new), state
 
     def grad_params(self, state: Any, params: Any) -> Any:
         """The point at which the next gradient is to be taken.
@@ -125,7 +127,10 @@ class GradientTransformation(_Pair):
         return self._point("evaluation", state, params)
 
     def _point(self, purpose: bodies.Purpose, state: Any, params: Any) -> Any:
-        return self.update.body.point(purpose, state, params) if _is_ours(self) else params
+        if not _is_ours(self):
+            return params
+        point = self.update.body.point(purpose, opened(state), plain(params))
+        return in_containers_of(params, point)
 
     def explain(self, params: Any) -> str:
         """A table of what is applied to each parameter, and of the state that is held for it.
@@ -146,7 +151,7 @@ class GradientTransformation(_Pair):
         """
         if not _is_ours(self):
             raise TypeError("explain: this pair of functions was not made by gradtx.")
-        return explain(self.update.body, params)
+        return explain(self.update.body, plain(params))
 
     def to_config(self) -> Any:
         """The transformation as JSON types, for `gradtx.from_config`."""

@@ -123,8 +123,10 @@ class _Divided:
         return part
 
     def tell(self) -> None:
-        """Let the flow know whether any of the parameters are moved."""
+        """Let the flow know whether any of the parameters are moved, and who added noise."""
         flow, moved = self.flow, [part.taken for _, part, _ in self.parts]
+        noisy = (part.noise_by for _, part, _ in self.parts)
+        flow.noise_by = next(filter(None, noisy), flow.noise_by)
         if any(self.passes):
             moved.append(flow.taken)
         if moved and not any(taken is True for taken in moved):
@@ -142,11 +144,15 @@ def _frozen_in(groups: list[Group], flow: Flow) -> list[bool]:
 
 
 def _frozen(body: Body, flow: Flow) -> list[bool]:
-    """The leaves that rest, as far as one knows without a look into what is no chain or group."""
+    """The leaves that rest by groups in it, as far as it is a chain or moves as what is inside."""
     groups = body.groups_of(flow)
     if groups is not None:
         return _frozen_in(groups, flow)
-    inside = body.bodies if isinstance(body, Composite) else ()
+    inside: Any = ()
+    if isinstance(body, Composite):
+        inside = body.bodies
+    elif isinstance(body, Wrapper) and body.moves_as_inside:
+        inside = [child.update.body for child in body.children]
     return _any_of([_frozen(part, flow) for part in inside], flow)
 
 

@@ -168,7 +168,7 @@ def stop_if_told(owner: str, flow: Flow, state: Any, callback: bool) -> None:
 
 def has_inside(tx: Any, kind: type) -> bool:
     """Whether a transformation is of a kind of body, or has one in it."""
-    body = getattr(tx.update, "body", None)
+    body = getattr(getattr(tx, "update", None), "body", None)  # a frozen group has no update
     if body is None:
         return False
     return isinstance(body, kind) or any(has_inside(child, kind) for _, child in body.parts())

@@ -10,6 +10,7 @@ import numpy as np
 
 from .._core.arguments import check_arguments, is_function
 from .._core.body import Body
+from .._core.containers import boxed_as, opened
 from .._core.leaves import is_traced
 from .._core.transformation import as_transformation
 from .held import HeldSchedule, made_of, number_dtype, released, replaced, value_of
@@ -116,7 +117,7 @@ def hyperparams(tx: Any, state: Any) -> dict[str, jax.Array]:
     Raises:
         ValueError: If nothing in `tx` is tunable, or the state is not one of its.
     """
-    held = _Held("hyperparams", tx, state)
+    held = _Held("hyperparams", tx, opened(state))
     now: dict[int, dict[str, Any]] = {}
     for found in held.found:
         if found.at not in now:
@@ -151,14 +152,14 @@ def set_hyperparams(
             if a number is outside its range.
     """
     owner = "set_hyperparams"
-    held = _Held(owner, tx, state)
+    held = _Held(owner, tx, opened(state))
     given = _by_place(held, values, named)
     entries = {}
     for found, value in given.items():
         old = held.entry(found)
         _check(owner, found, value, np.shape(value_of(old)))
         entries[found] = replaced(old, value)
-    return held.with_entries(entries)
+    return boxed_as(state, held.with_entries(entries))
 
 
 def release_hyperparams(tx: Any, state: Any, *names: str) -> Any:
@@ -176,7 +177,7 @@ def release_hyperparams(tx: Any, state: Any, *names: str) -> Any:
         ValueError: If a name is of no hyperparameter, of several, or of one without a schedule.
     """
     owner = "release_hyperparams"
-    held = _Held(owner, tx, state)
+    held = _Held(owner, tx, opened(state))
     chosen = [held.find(name) for name in names]
     for name, found in zip(names, chosen, strict=True):
         if not found.number.is_scheduled:
@@ -185,7 +186,8 @@ def release_hyperparams(tx: Any, state: Any, *names: str) -> Any:
                 "gives it one."
             )
     chosen = chosen if names else [found for found in held.found if found.number.is_scheduled]
-    return held.with_entries({found: released(held.entry(found)) for found in chosen})
+    new = held.with_entries({found: released(held.entry(found)) for found in chosen})
+    return boxed_as(state, new)
 
 
 def sweep(

@@ -163,8 +163,9 @@ class Tunable(Wrapper):
                 inner = rebuilt(self.given, self._changes, given)
                 for change in self.changes:
                     inner = map_rules_of(inner, change)
-                # Inside a trace even zeros are traced, and nothing of it may be kept.
-                if seen is None and not is_traced(jnp.zeros([])):
+                # Inside a trace even zeros are traced, and nothing of it may be kept; `vmap` and
+                # `grad` outside of jit trace what they go over alone.
+                if seen is None and not any(map(is_traced, [jnp.zeros([]), *known])):
                     self.__dict__["_last"] = known, values, inner
             yield inner
 

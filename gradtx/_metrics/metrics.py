@@ -113,7 +113,7 @@ def _base(key: str) -> str:
 
 
 @transformation
-def with_metrics(tx: Any, *names: str, per_group: bool = False) -> GradientTransformation:
+def with_metrics(inner: Any, /, *names: str, per_group: bool = False) -> GradientTransformation:
     """Keep numbers of each step in the state, from where `metrics` takes them.
 
     The updates are those of tx. What can be asked for, with g the gradient as it came, p the
@@ -126,7 +126,7 @@ def with_metrics(tx: Any, *names: str, per_group: bool = False) -> GradientTrans
         nonfinite_leaves   number of arrays of g with an inf or a nan in them
         skipped_steps      number of calls so far that left the parameters where they were
 
-    and what the parts of tx say of themselves: "learning_rate" (`scale_by_learning_rate`, and so
+    and what the parts of inner say of themselves: "learning_rate" (`scale_by_learning_rate`, and so
     every named optimizer with a rate), "step_size" (schedules, line searches, rules that find their
     own), "clip_scale" (`clip_by_global_norm`), what guards count, and others. If several parts say
     one name, the first keeps it and the others get "#2", "#3", ... in the order of the chain; one
@@ -144,19 +144,19 @@ def with_metrics(tx: Any, *names: str, per_group: bool = False) -> GradientTrans
         parameters.
 
     Args:
-        tx: The transformation.
-        *names: What to keep; without any, what tx says of "learning_rate" and "clip_scale", and
+        inner: The transformation.
+        *names: What to keep; without any, what inner says of "learning_rate" and "clip_scale", and
             grad_norm and update_norm.
         per_group: Whether norms and nonfinite_leaves are kept for each group of `groups` or
-            `partition` in tx as well, as "grad_norm/<group>".
+            `partition` in inner as well, as "grad_norm/<group>".
 
     Returns:
         The transformation, with a `MetricsState`: `values` by name, and `inner_state`.
 
     Raises:
-        TypeError: If `tx` is no transformation, or a name no string.
-        ValueError: If a name is unknown, or nothing in tx says it; on init, if `per_group` is asked
-            for without groups; on update, if param_norm or update_ratio are asked for without
+        TypeError: If `inner` is no transformation, or a name no string.
+        ValueError: If a name is unknown, or nothing in inner says it; on init, if `per_group` is
+            asked for without groups; on update, if param_norm or update_ratio are asked for without
             parameters.
 
     Example:
@@ -167,7 +167,7 @@ def with_metrics(tx: Any, *names: str, per_group: bool = False) -> GradientTrans
         >>> {name: round(float(x), 3) for name, x in gx.metrics(state).items()}
         {'learning_rate': 0.1, 'update_norm': 0.5}
     """
-    made = as_transformation(tx, "with_metrics")
+    made = as_transformation(inner, "with_metrics")
     said = said_by(made.update.body, None)
     if not names:
         rates = [name for name in ("learning_rate", "clip_scale") if name in said]

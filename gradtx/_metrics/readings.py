@@ -36,17 +36,20 @@ class Places:
     Attributes:
         names: Their names; the first is "", for leaves of none.
         of: For each leaf the number of its group.
+        within: {name: the numbers of that group and of those inside it}.
     """
 
     def __init__(self, size: int):
         self.names, self.of = [""], [0] * size
+        self.within: dict[str, set[int]] = {}
 
     def put(self, index: int, name: str) -> None:
-        """Say which group a leaf belongs to, unless that is known."""
+        """Say which group a leaf belongs to; the first one is its own, others are around that."""
         if name not in self.names:
             self.names.append(name)
         if self.of[index] == 0:
             self.of[index] = self.names.index(name)
+        self.within.setdefault(name, set()).add(self.of[index])
 
 
 def places_of(body: Body, flow: Flow) -> Places:
@@ -265,7 +268,7 @@ class Reading:
         """The sum over all groups, or over one and those inside it."""
         found = []
         for place, x in by_place.items():
-            if not group or self.places.names[place] == group:
+            if not group or place in self.places.within[group]:
                 found += x if isinstance(x, list) else [x]
         return sum(found[1:], start=found[0]) if found else jnp.zeros([])
 

@@ -228,7 +228,7 @@ class _WithRounding(Wrapper):
 
 @transformation
 def with_rounding(
-    tx: Any,
+    inner: Any,
     method: Literal["stochastic", "kahan", "split"],
     key: Any = None,
     *,
@@ -237,7 +237,7 @@ def with_rounding(
     """Let parameters in bfloat16 and float16 move by steps smaller than their spacing.
 
     A number p of bfloat16 has neighbours at p (1 +- 1/128) or nearer: a step of less than about
-    p / 256 rounds back to p, and training stalls. With u = tx(g) in float32, not yet cast to the
+    p / 256 rounds back to p, and training stalls. With u = inner(g) in float32, not yet cast to the
     gradient's dtype, and round(x) the nearest number of the parameter's dtype:
 
         "stochastic":  p' = one of the two neighbours of p + u, at random, so that its mean is p + u
@@ -247,9 +247,9 @@ def with_rounding(
     "stochastic" needs no memory, and each step has noise of up to half a spacing. "kahan" keeps c
     in the parameter's dtype, 8 more bits; a step of less than 1/2^17 of the parameter is lost.
     "split", for bfloat16 alone, keeps the other 16 bits of m, so that the parameters are exactly
-    those of training in float32, rounded (ties away from 0): tx sees m as its parameters, too. It
-    takes the 2 bytes for each parameter that "kahan" takes. (Where tx makes parameters by a `step`
-    of its own, as `schedule_free` does, they agree to a rounding of float32.)
+    those of training in float32, rounded (ties away from 0): inner sees m as its parameters, too.
+    It takes the 2 bytes for each parameter that "kahan" takes. (Where inner makes parameters by a
+    `step` of its own, as `schedule_free` does, they agree to a rounding of float32.)
 
     Parameters of all other dtypes pass as without it and have no state. A step of 0 leaves its
     parameter alone. The random numbers of a leaf at a step depend on the key, the step and the path
@@ -264,7 +264,7 @@ def with_rounding(
     Units: those of the parameters: learning rate included in tx.
 
     Args:
-        tx: The transformation, an optimizer.
+        inner: The transformation, an optimizer.
         method: "stochastic", "kahan" or "split".
         key: For "stochastic", a key of `jax.random`, or an integer to make one from; None for 0:
             give another to every run that shall round in its own way.
@@ -275,7 +275,7 @@ def with_rounding(
         `SplitRoundingState`. Its update needs the parameters.
 
     Raises:
-        TypeError: If `tx` is no transformation or `key` neither a key nor an integer.
+        TypeError: If `inner` is no transformation or `key` neither a key nor an integer.
         ValueError: If `method` is none of these, both `key` and `seed` are given, or one of them
             for another method than "stochastic"; on init, with "split", if a parameter is float16;
             on update, if the parameters are missing.
@@ -299,4 +299,4 @@ def with_rounding(
     chosen = None
     if method == "stochastic":
         chosen = as_key(f"{name}: `key`", (seed or 0) if key is None else key)
-    return from_body(_WithRounding(name, as_transformation(tx, name), method, chosen))
+    return from_body(_WithRounding(name, as_transformation(inner, name), method, chosen))

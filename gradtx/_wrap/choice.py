@@ -8,8 +8,10 @@ from jax import lax
 
 from .._core.body import Body, run, step
 from .._core.flow import Flow
+from .._core.fuse import total
 from .._core.leaves import as_array, is_traced
-from .._core.numerics import accumulator_dtype, with_precision_of
+from .._core.meter import PARAM
+from .._core.numerics import abs2, accumulator_dtype, widened, with_precision_of
 from .common import state_like
 
 
@@ -66,12 +68,14 @@ def _choose(flow: Flow, wanted: Any, act: Any, rest: Any, *, rests: bool) -> Any
         rests: Whether nothing is done to the parameters if not.
     """
     shapes: list = []
+    before = set() if flow.meter is None else set(flow.meter.done)
 
     def acted() -> Any:
         branch = flow.branch(taken=True)
         if flow.reports is not None:  # what is said in the branch has to come out of it
             branch.reports = dict.fromkeys(flow.reports, (0.0, False))
         results = act(branch)
+        flow.noise_by = branch.noise_by
         # Almost always it is known to be a step, and nobody listens.
         taken = {} if branch.taken is True else {"taken": jnp.asarray(branch.taken)}
         heard = {
@@ -87,7 +91,8 @@ def _choose(flow: Flow, wanted: Any, act: Any, rest: Any, *, rests: bool) -> Any
         if not shapes and (flow.reports is not None or is_traced(wanted)):
             jax.eval_shape(acted)
         said = shapes[0] if shapes else ({}, {})
-        return rest(), *jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), said)
+        taken, said = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), said)
+        return rest(), taken, said | _params_measured(flow, before, said)
 
     if is_traced(wanted):
         results, taken, said = lax.cond(wanted, acted, rested)
@@ -101,6 +106,30 @@ def _choose(flow: Flow, wanted: Any, act: Any, rest: Any, *, rests: bool) -> Any
     elif inner is not True:
         flow.taken = flow.taken & (jnp.logical_not(wanted) | inner)
     return results
+
+
+def _params_measured(flow: Flow, before: set[int], said: dict[str, tuple]) -> dict[str, tuple]:
+    """What is said of the sizes of parameters that rest: they have them all the same.
+
+    Args:
+        flow: The updates.
+        before: The leaves that were measured before the branch.
+        said: What is said in the branch, by name.
+    """
+    measured, seen = {}, set()
+    for name, (value, when) in said.items():
+        what, _, rest = name.partition("|")
+        if what != PARAM or flow.meter is None:
+            continue
+        place = int(rest.split("/")[0].split("#")[0])
+        which = [i for i in flow.meter.done - before if flow.meter.places[i] == place]
+        if place not in seen:  # the first of several says it for all
+            params = [(flow.splits[i], flow.param_arrays[i]) for i in which]
+            sizes = [(split, {"sum": jnp.sum(abs2(widened(p)))}) for split, p in params]
+            value = total(sizes, (), value.dtype)["sum"].astype(value.dtype)
+        seen.add(place)
+        measured[name] = value, when
+    return measured
 
 
 def _strong(x: Any) -> jax.Array:

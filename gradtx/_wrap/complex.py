@@ -52,7 +52,7 @@ class _SplitRealAndImaginary(Wrapper):
         new = run(self.inner.update.body, inner, state.inner_state, outermost=flow.casting)
         pairs = flow.treedef.flatten_up_to(inner.treedef.unflatten(inner.leaves))
         flow.leaves = [_joined(pair) for pair in pairs]
-        flow.taken = inner.taken
+        flow.taken, flow.noise_by = inner.taken, inner.noise_by
         return SplitRealAndImaginaryState(new)
 
     def point(self, purpose: Purpose, state: Any, params: Any) -> Any:

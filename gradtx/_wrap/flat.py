@@ -46,7 +46,7 @@ class _Flatten(SameState):
         stand_in(whole, flow)
         state = run(self.inner.update.body, whole, state)
         flow.leaves = _unflattened(flow, held, whole.leaves[0])
-        flow.taken = whole.taken
+        flow.taken, flow.noise_by = whole.taken, whole.noise_by
         return state
 
     def point(self, purpose: Purpose, state: Any, params: Any) -> Any:

@@ -130,7 +130,14 @@ class _Lookahead(Wrapper):
         if self._pair(params):
             return params.slow
         given, treedef = leaves.flatten(params)
-        slow = treedef.flatten_up_to(self._slow_in(state))
+        slow = leaves.align(
+            treedef,
+            self._slow_in(state),
+            owner=self.name,
+            what="the state field `slow`",
+            reference=params,
+            reference_name="the parameters",
+        )
         return treedef.unflatten([like(p, x) for p, x in zip(given, slow, strict=True)])
 
     def update(self, flow: Flow, state: Any) -> Any:

@@ -14,7 +14,9 @@ import numpy as np
 from jax.tree_util import DictKey, GetAttrKey, SequenceKey
 
 from .._core.body import Body, Lifted
+from .._core.containers import key_paths, plain
 from .._core.foreign import Foreign
+from .._core.leaves import flatten
 from .._core.paths import path_of
 from .._core.state import EmptyState, Field, typed_fields
 
@@ -142,7 +144,8 @@ class _Walk:
             field, rest = (None, keys) if isinstance(body, Foreign) else _field(own, keys)
             return Entry(labels, node, path_of(keys), field, rest, value)
 
-        return jax.tree_util.tree_map_with_path(entry, own)
+        given, treedef = flatten(own)
+        return treedef.unflatten(map(entry, key_paths(own), given))
 
 
 def _parted(body: Body, state: Any) -> tuple[list, Any]:
@@ -198,11 +201,13 @@ class Parameters:
     """The parameters by where they stand, to tell which one an entry belongs to."""
 
     def __init__(self, params: Any):
-        leaves, _ = jax.tree_util.tree_flatten_with_path(params)
+        params = plain(params)
         # Of a pair, as LookaheadParams, the state is that of the first.
         first = int(hasattr(type(params), "fit_updates"))
         self.by_keys: dict[tuple[str, ...], tuple[str, Any]] = {}
-        for keys, leaf in leaves:
+        for keys, leaf in zip(key_paths(params), flatten(params)[0], strict=True):
+            if leaf is None:
+                continue
             self.by_keys.setdefault(_text(keys[first:]), (path_of(keys), leaf))
 
     def of(self, entry: Entry) -> tuple[str, Any] | None:

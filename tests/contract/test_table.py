@@ -37,6 +37,10 @@ def test_constructor_has_a_line(name):
     assert is_registered(getattr(gradtx, name)), f"decorate {name} with @transformation"
 
 
+# They make masks, and values for the arguments of constructors.
+MAKES_VALUES = ("multi_transform", "matching", "excluding", "spikes", "decay", "decay_from")
+
+
 def test_registered_names_are_transformations_or_schedules():
     """A constructor without a return annotation would escape the table."""
     for name, thing in vars(gradtx).items():
@@ -44,7 +48,7 @@ def test_registered_names_are_transformations_or_schedules():
             continue
         is_schedule = inspect.unwrap(thing).__module__.startswith("gradtx.schedules")
         if is_registered(thing) and not is_schedule:
-            known = {*public_constructors(), "multi_transform", "spikes", "decay"}
+            known = {*public_constructors(), *MAKES_VALUES}
             assert name in known, f"annotate what {name} returns"
 
 

@@ -37,14 +37,14 @@ def test_gradient_too_many():
         tx.update({"dense": {"w": W, "b": B, "c": B}}, tx.init(PARAMS), PARAMS)
 
 
-def test_containers_differ():
-    tx = gx.scale(0.1)
+def test_containers_of_the_state_differ():
+    tx = gx.trace(0.9)
     with says(
         ValueError,
-        "scale: the updates and the parameters must have the same tree structure; the paths agree "
-        "but the containers differ: PyTreeDef([*, *]) against PyTreeDef((*, *)).",
+        "trace: the updates and the state field `trace` must have the same tree structure; the "
+        "paths agree but the containers differ: PyTreeDef([*, *]) against PyTreeDef((*, *)).",
     ):
-        tx.update([W, B], tx.init([W, B]), (W, B))
+        tx.update([W, B], tx.init((W, B)), [W, B])
 
 
 def test_state_of_other_parameters():

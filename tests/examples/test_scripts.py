@@ -16,7 +16,7 @@ PROMISED = {
     "many_devices": "the plan is what the compiled programs send",
     "own_rule": "no argument is called `beta`",
 }
-ELSEWHERE = {"demo", "many_processes"}  # have test files of their own
+ELSEWHERE = {"demo", "gpt", "many_processes"}  # have test files of their own
 
 
 def test_every_script_is_listed():

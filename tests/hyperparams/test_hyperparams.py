@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import gradtx as gx
-from tests.wrap.test_tunable import PARAMS, after, assert_same, falling, gradient, groups
+from tests.hyperparams.test_tunable import PARAMS, after, assert_same, falling, gradient, groups
 
 
 def test_names_and_values():

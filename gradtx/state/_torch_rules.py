@@ -1,0 +1,298 @@
+"""Which rules have the state of which optimizer of torch.optim, and with which numbers."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._core.arguments import concrete_number
+from .._core.body import Body, Lifted
+from .._core.composite import Sequence
+from .._core.leaves import is_traced
+from .._core.rule import DecayNumber, schedule_of
+from ._names import Entry
+
+Group = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Kin:
+    """What a rule has in common with torch.
+
+    Attributes:
+        fields: Fields of its state by the keys that torch has for them.
+        numbers: Its numbers by what a group of torch has for them.
+        static: Its flags, and what they are in torch.
+    """
+
+    fields: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    numbers: Mapping[str, Callable[[Group], Any]] = dataclasses.field(default_factory=dict)
+    static: Mapping[str, Callable[[Group], Any]] = dataclasses.field(default_factory=dict)
+
+
+def _of(key: str, place: int | None = None) -> Callable[[Group], Any]:
+    return lambda group: group[key] if place is None else group[key][place]
+
+
+def _always(value: Any) -> Callable[[Group], Any]:
+    return lambda group: value
+
+
+_BETAS = {"b1": _of("betas", 0), "b2": _of("betas", 1)}
+_ADAM = _BETAS | {"eps": _of("eps"), "eps_root": _always(0.0)}
+_MOMENTS = {"mu": "exp_avg", "nu": "exp_avg_sq"}
+_RMS = {"decay": _of("alpha"), "eps": _of("eps")}
+_RMS_FLAGS = {"eps_in_sqrt": _always(False), "bias_correction": _always(False)}
+
+RULES = {
+    "scale_by_adam": Kin(_MOMENTS, _ADAM, {"nesterov": _always(False), "eps_hat": _always(False)}),
+    "scale_by_amsgrad": Kin(
+        _MOMENTS | {"nu_max": "max_exp_avg_sq"},
+        _ADAM,
+        {"bias_correction_mu": _always(True), "bias_correction_nu": _always(True)},
+    ),
+    "scale_by_nadam": Kin(
+        _MOMENTS | {"momentum_product": "mu_product"},
+        _ADAM | {"momentum_decay": _of("momentum_decay")},
+    ),
+    "scale_by_radam": Kin(
+        _MOMENTS, _ADAM | {"threshold": _always(5.0)}, {"nesterov": _always(False)}
+    ),
+    "scale_by_adamax": Kin({"mu": "exp_avg", "nu": "exp_inf"}, _BETAS | {"eps": _of("eps")}),
+    "scale_by_rss": Kin(
+        {"sum_of_squares": "sum"}, {"eps": _of("eps")}, {"eps_in_sqrt": _always(False)}
+    ),
+    "scale_by_adadelta": Kin(
+        {"e_g": "square_avg", "e_x": "acc_delta"}, {"rho": _of("rho"), "eps": _of("eps")}
+    ),
+    "scale_by_rms": Kin({"nu": "square_avg"}, _RMS, _RMS_FLAGS),
+    "scale_by_stddev": Kin({"mu": "grad_avg", "nu": "square_avg"}, _RMS, _RMS_FLAGS),
+    "trace": Kin(
+        {"trace": "momentum_buffer"}, {"decay": _of("momentum")}, {"nesterov": _of("nesterov")}
+    ),
+    "ema": Kin({"ema": "momentum_buffer"}, {"decay": _of("momentum")}, {"debias": _always(False)}),
+    "scale_by_rprop": Kin(
+        {"step_sizes": "step_size", "prev_updates": "prev"},
+        {
+            "eta_minus": _of("etas", 0),
+            "eta_plus": _of("etas", 1),
+            "min_step_size": _of("step_sizes", 0),
+            "max_step_size": _of("step_sizes", 1),
+        },
+    ),
+    "scale_by_factored_rms": Kin(
+        {"v_row": "row_var", "v_col": "col_var", "v": "variance"},
+        {"decay_rate": lambda group: -group["beta2_decay"], "step_offset": _always(0)},
+    ),
+    "clip_by_block_rms": Kin({}, {"threshold": _of("d")}),
+    "add_decayed_weights": Kin({}, {"weight_decay": _of("weight_decay")}),
+    "scale_by_learning_rate": Kin({}, {"step_size": _of("lr")}),
+}
+
+# What each optimizer of torch keeps for a parameter, by what only its groups have.
+_KEPT = (
+    ({"dampening"}, "SGD", ("momentum_buffer",)),
+    ({"amsgrad"}, "Adam or AdamW", ("step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq")),
+    ({"momentum_decay"}, "NAdam", ("step", "mu_product", "exp_avg", "exp_avg_sq")),
+    ({"betas", "decoupled_weight_decay"}, "RAdam", ("step", "exp_avg", "exp_avg_sq")),
+    ({"betas", "weight_decay"}, "Adamax", ("step", "exp_avg", "exp_inf")),
+    ({"lr_decay"}, "Adagrad", ("step", "sum")),
+    ({"rho"}, "Adadelta", ("step", "square_avg", "acc_delta")),
+    ({"centered"}, "RMSprop", ("step", "square_avg", "grad_avg", "momentum_buffer")),
+    ({"etas"}, "Rprop", ("step", "prev", "step_size")),
+    ({"beta2_decay"}, "Adafactor", ("step", "row_var", "col_var", "variance")),
+    ({"betas"}, "SparseAdam", ("step", "exp_avg", "exp_avg_sq")),
+)
+_REFUSED = (
+    ({"t0"}, "ASGD", "its average and its rate, which falls by a law of its own, are no rule here"),
+    (
+        {"history_size"},
+        "LBFGS",
+        "it keeps all parameters in one vector, and a line search of its own",
+    ),
+    (
+        {"ns_coefficients"},
+        "Muon",
+        "its mean is not corrected for its start, which scale_by_muon does, and no step is counted",
+    ),
+)
+
+
+def kind_of(owner: str, group: Group) -> tuple[str, tuple[str, ...]]:
+    """Name of the optimizer that a group is of, and what it keeps for each parameter.
+
+    Raises:
+        ValueError: If its state means something that no rule here has, or it is not known.
+    """
+    for keys, name, reason in _REFUSED:
+        if keys <= set(group):
+            raise ValueError(f"{owner}: the state of torch's {name} cannot be carried: {reason}.")
+    for keys, name, kept in _KEPT:
+        if keys <= set(group):
+            absent = set()
+            if not group.get("amsgrad", True):
+                absent.add("max_exp_avg_sq")
+            if not group.get("centered", True):
+                absent.add("grad_avg")
+            if not group.get("momentum", True):
+                absent.add("momentum_buffer")
+            return name, tuple(key for key in kept if key not in absent)
+    raise ValueError(
+        f"{owner}: the groups of `state_dict` are of no optimizer of torch.optim that is known; "
+        f"they have {sorted(set(group) - {'params'})}."
+    )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Part:
+    """A rule in a transformation.
+
+    Attributes:
+        body: The rule with its numbers.
+        entries: The arrays of its state.
+        factor: The product of the numbers that updates were multiplied with before, None if it is
+            no constant.
+    """
+
+    body: Lifted
+    entries: list[Entry]
+    factor: float | None
+
+    @property
+    def kin(self) -> Kin | None:
+        """What it has in common with torch, or None."""
+        return RULES.get(self.body.name)
+
+    def number(self, name: str, count: int | None) -> float | None:
+        """One of its numbers, a schedule at that count, or None if nobody knows it."""
+        value = self.body.numbers[name]
+        schedule = schedule_of(value)
+        if schedule is None:
+            return concrete_number(value.value if isinstance(value, DecayNumber) else value)
+        try:
+            found = jnp.asarray(schedule(jnp.asarray(count or 0, jnp.int32)))
+        except (TypeError, ValueError, AttributeError):
+            return None
+        return None if is_traced(found) else concrete_number(found)
+
+
+def parts_of(body: Body, tree: Any) -> list[Part]:
+    """The rules of a transformation in the order in which updates meet them.
+
+    Args:
+        body: The transformation's.
+        tree: Its state with an `Entry` for each array.
+    """
+    found: list[Part] = []
+    _collect(body, tree, 1.0, found)
+    return found
+
+
+def _collect(body: Body, state: Any, factor: float | None, found: list[Part]) -> float | None:
+    """Append the rules of a body; returns the factor behind it."""
+    if isinstance(body, Lifted):
+        entries = [x for x in jax.tree.leaves(state) if isinstance(x, Entry)]
+        part = Part(body, entries, factor)
+        found.append(part)
+        sign = {"scale_by_learning_rate": -1.0, "scale": 1.0, "scale_by_schedule": 1.0}
+        if body.name not in sign or body.where is not None:
+            return factor
+        size = concrete_number(body.numbers["step_size"])
+        return None if size is None or factor is None else sign[body.name] * size * factor
+    behind = factor
+    for inside in body.inner_states(state):
+        behind = _collect(inside.body, inside.state, factor, found)
+        if isinstance(body, Sequence):
+            factor = behind
+    return behind
+
+
+def momentum_scale(owner: str, part: Part, group: Mapping[str, Any]) -> float:
+    """How many times what torch keeps as momentum the velocity here is.
+
+    Raises:
+        ValueError: If what stands before the momentum here is no constant.
+    """
+    if part.factor is None:
+        raise ValueError(
+            f"{owner}: before {part.body.name} there is a schedule, so that its momentum has other "
+            "rates in it than torch's, which has none. Put the learning rate behind it: "
+            "chain(scale_by_rms(...), trace(...), scale_by_learning_rate(...))."
+        )
+    averaging = part.body.name == "ema" or part.body.static.get("averaging")
+    weight = 1.0
+    if averaging:
+        decay = part.number("decay", None)
+        weight = 1 - decay if decay is not None else 1.0
+    return part.factor * weight / (1 - group.get("dampening", 0))
+
+
+def differences(parts: list[Part], groups: list[Group], count: int | None) -> Iterator[str]:
+    """Where numbers of torch's groups are not those of the rules, as sentences."""
+    for index, group in enumerate(groups):
+        for (rule, name), ours in _numbers(parts, count).items():
+            try:
+                theirs = RULES[rule].numbers[name](group)
+            except (KeyError, TypeError):
+                continue  # a rule that this optimizer does not have
+            if rule == "scale_by_learning_rate":
+                theirs = _rate(group, count or 0)
+            yield from _differing(f"{rule}'s {name}", ours, theirs, index, len(groups))
+        yield from _flags(parts, group, index, len(groups))
+
+
+def _rate(group: Group, count: int) -> float:
+    """The learning rate that torch has in a step, 0 being the first."""
+    rate = float(group["lr"]) / (1 + count * group.get("lr_decay", 0))
+    return min(rate, (count + 1) ** -0.5) if "beta2_decay" in group else rate
+
+
+def _numbers(parts: list[Part], count: int | None) -> dict[tuple[str, str], list[float | None]]:
+    found: dict[tuple[str, str], list[float | None]] = {}
+    for part in parts:
+        for name in part.kin.numbers if part.kin else ():
+            if name in part.body.numbers:
+                found.setdefault((part.body.name, name), []).append(part.number(name, count))
+    return found
+
+
+def _differing(what: str, ours: list, theirs: Any, index: int, of: int) -> Iterator[str]:
+    where = f"group {index} of torch" if of > 1 else "torch"
+    theirs = concrete_number(theirs) if not hasattr(theirs, "item") else float(theirs)
+    known = [x for x in ours if x is not None]
+    if theirs is None or any(np.isclose(x, theirs, rtol=1e-6, atol=0) for x in known):
+        return
+    if not known:
+        yield f"{what} cannot be compared with {theirs:g} in {where}."
+        return
+    shown = " or ".join(f"{x:g}" for x in dict.fromkeys(known))
+    yield f"{what} is {shown}, in {where} {theirs:g}."
+
+
+def _flags(parts: list[Part], group: Group, index: int, of: int) -> Iterator[str]:
+    where = f"group {index} of torch" if of > 1 else "torch"
+    names = [part.body.name for part in parts]
+    for part in parts:
+        for name, wanted in part.kin.static.items() if part.kin else ():
+            theirs = bool(wanted({"nesterov": False} | dict(group)))
+            if name in part.body.static and bool(part.body.static[name]) != theirs:
+                ours = part.body.static[name]
+                yield f"{part.body.name} has {name}={ours!r}, in {where} it is as {theirs!r}."
+    if group.get("maximize"):
+        yield f"{where} maximizes: turn the sign of the gradients."
+    decay = group.get("weight_decay") or 0
+    if decay and "add_decayed_weights" not in names:
+        yield f"weight_decay is {float(decay):g} in {where}, but no add_decayed_weights is here."
+    elif decay and "decoupled_weight_decay" in group:
+        first = next((i for i, name in enumerate(names) if "exp_avg" in _keys(name)), len(names))
+        behind = names.index("add_decayed_weights") > first
+        if behind != bool(group["decoupled_weight_decay"]):
+            theirs = "behind" if group["decoupled_weight_decay"] else "before"
+            yield f"weight decay acts {theirs} the moments in {where}, here it does not."
+
+
+def _keys(rule: str) -> tuple[str, ...]:
+    return tuple(RULES[rule].fields.values()) if rule in RULES else ()
