@@ -10,7 +10,7 @@ from .._core.body import Body, Group, Purpose, run, start, step
 from .._core.composite import Composite
 from .._core.flow import Flow
 from .._core.outside import group_of
-from .._core.wrap import Wrapper
+from .._core.wrap import Around, Wrapper
 
 
 @dataclasses.dataclass(eq=False)
@@ -151,6 +151,8 @@ def _frozen(body: Body, flow: Flow) -> list[bool]:
     inside: Any = ()
     if isinstance(body, Composite):
         inside = body.bodies
+    elif isinstance(body, Around):
+        inside = (body.body,)
     elif isinstance(body, Wrapper) and body.moves_as_inside:
         inside = [child.update.body for child in body.children]
     return _any_of([_frozen(part, flow) for part in inside], flow)

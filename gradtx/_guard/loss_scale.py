@@ -119,6 +119,7 @@ class _Unscaled(SameState):
 
     inner: Any
     scale: jax.Array
+    moves_as_inside: ClassVar[bool] = True
 
     def update(self, flow: Flow, state: Any) -> Any:
         casting = flow.casting

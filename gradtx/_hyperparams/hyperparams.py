@@ -221,11 +221,12 @@ def sweep(
     given = _by_place(held, values, named)
     lengths = {}
     for found, column in given.items():
-        label = f"{owner}: `{found.place.argument}`"
+        name = held.names[held.found.index(found)]
+        label = f"{owner}: `{name}`"
         if is_function(column) or np.ndim(column) != 1:
             raise TypeError(f"{label} must be a list of numbers, but is {column!r}.")
         _check(owner, found, column, np.shape(column))
-        lengths[found.place.argument] = len(column)
+        lengths[name] = len(column)
     if len(set(lengths.values())) != 1 or 0 in lengths.values():
         raise ValueError(
             f"{owner}: the lists must be there and of one length, but their lengths are {lengths}. "
@@ -237,18 +238,26 @@ def sweep(
         column = column if is_traced(column) else np.asarray(column)
         columns.append(made_of(column, found.number.is_decay, number_dtype()))
 
+    bodies = {found.at: found.body for found in held.found}
+    swept = {id(found.body) for found in given}
+
     def begin(entries: list) -> Any:
-        starts = {}
+        numbers = {at: dict(body.first()) for at, body in bodies.items() if id(body) in swept}
+        changed = {}
         for found, entry in zip(given, entries, strict=True):
-            ours = starts.setdefault(id(found.body), dict(found.body.first()))
-            old = ours[found.key]
-            is_scheduled = isinstance(old, HeldSchedule)
-            ours[found.key] = HeldSchedule(entry, jnp.array(True)) if is_scheduled else entry
+            is_scheduled = isinstance(numbers[found.at][found.key], HeldSchedule)
+            changed[found] = HeldSchedule(entry, jnp.array(True)) if is_scheduled else entry
+            numbers[found.at][found.key] = changed[found]
+        starts: dict[int, list] = {}
+        for at, ours in numbers.items():  # one body may stand in several places
+            starts.setdefault(id(bodies[at]), []).append(ours)
         token = STARTS.set(starts)
         try:
-            return tx.init(params)
+            state = tx.init(params)
         finally:
             STARTS.reset(token)
+        # A tunable that another one has made anew did not know its start.
+        return boxed_as(state, _Held(owner, tx, opened(state)).with_entries(changed))
 
     states = jax.vmap(begin, axis_size=length)(columns)
     repeated = jax.tree.map(lambda p: jnp.repeat(jnp.asarray(p)[None], length, axis=0), params)

@@ -5,7 +5,7 @@ import contextvars
 import dataclasses
 import functools
 from collections.abc import Callable, Generator
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -50,8 +50,9 @@ from .numbers import (
     rebuilt,
 )
 
-# What the numbers of some tunable bodies start from instead, by the bodies' identities.
-STARTS: contextvars.ContextVar[dict[int, Any] | None] = contextvars.ContextVar(
+# What the numbers of some tunable bodies start from instead, by the bodies' identities: for each
+# place where the body stands, in order.
+STARTS: contextvars.ContextVar[dict[int, list] | None] = contextvars.ContextVar(
     "starts", default=None
 )
 
@@ -80,6 +81,7 @@ class Tunable(Wrapper):
     given: Any
     numbers: dict[str, Number]
     changes: tuple[Callable[[Lifted], Lifted], ...] = ()
+    moves_as_inside: ClassVar[bool] = True
 
     def with_children(self, children: tuple[Any, ...]) -> Body:
         raise TypeError(f"{self.name}: what it makes anew at each step cannot be replaced.")
@@ -94,11 +96,11 @@ class Tunable(Wrapper):
         return [("tx", *number.address) for number in self.numbers.values()]
 
     def init(self, flow: Flow) -> Any:
-        given = (STARTS.get() or {}).get(id(self))
+        starts = (STARTS.get() or {}).get(id(self))
         state = TunableState(first_count(flow), as_abstract_as(flow, self.first()), None)
-        if given is None:
+        if not starts:
             return state._replace(inner_state=start(self.inner.update.body, flow))
-        state = state._replace(hyperparams=given)
+        state = state._replace(hyperparams=starts.pop(0) if len(starts) > 1 else starts[0])
         with self.made(state) as inner:
             return state._replace(inner_state=start(inner.update.body, flow))
 

@@ -3,7 +3,7 @@
 import dataclasses
 import difflib
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -51,6 +51,7 @@ class _WithMetrics(Wrapper):
     inner: Any
     names: tuple[str, ...]
     per_group: bool
+    moves_as_inside: ClassVar[bool] = True
 
     def init(self, flow: Flow) -> Any:
         keys = self._keys(flow)

@@ -68,7 +68,9 @@ def test_the_recipe_around_it_may_be_another():
     with pytest.raises(ValueError, match=r"not there: guard"):
         from_torch(tx, PARAMS, ADAM_STATE, **CARRIED)
     _, report = from_torch(tx, PARAMS, ADAM_STATE, missing="init", **CARRIED)
-    assert report.counted == {"scale_by_learning_rate/count": 7}  # of a schedule, where a constant was
+    assert report.counted == {
+        "scale_by_learning_rate/count": 7
+    }  # of a schedule, where a constant was
     assert report.hints == ()  # at step 7 the schedule is at torch's rate
     assert all(name.startswith("guard/") for name in report.missing)
     groups = gx.groups(("b", "*/bias", gx.adam(0.1)), ("w", "*", gx.adamw(0.1)))
