@@ -29,7 +29,7 @@ MEASURED = ("learning_rate", "grad_norm", "update_ratio", "clip_scale", "skipped
 class Settings(NamedTuple):
     """Sizes of the run. A step is made of `accumulate` batches."""
 
-    steps: int = 300
+    steps: int = 700
     batch: int = 8
     accumulate: int = 2
     peak: float = 3e-3
@@ -120,12 +120,15 @@ def main() -> None:
         task = bar.add_task(
             "", total=s.steps, completed=int(run.step), loss=jnp.nan, held_out=jnp.nan
         )
+        losses: list[jax.Array] = []
         for step in range(int(run.step) + 1, s.steps + 1):
             run, loss = train_step(run, windows(step))
+            losses.append(loss)
             bar.advance(task)
             if step % s.report == 0:
-                table.add(step=step, loss=float(loss), **jax.device_get(gx.metrics(run.state)))
-                bar.update(task, loss=float(loss))
+                mean = float(jnp.mean(jnp.stack(losses[-s.report :])))
+                table.add(step=step, loss=mean, **jax.device_get(gx.metrics(run.state)))
+                bar.update(task, loss=mean)
             if step % s.judge == 0 or step == s.steps:
                 score = float(judge(run, held_out))
                 table.add(step=step, held_out=score)

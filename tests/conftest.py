@@ -27,7 +27,7 @@ import jax
 import numpy as np
 import pytest
 
-PEERS = ("torch", "optax")
+PEERS = ("torch", "optax", "flax", "equinox", "haiku")
 PEER_TESTS = Path(__file__).parent / "peers"
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")

@@ -32,7 +32,8 @@ def draw(folder: Path) -> Path:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
     loss, *others = figure.axes
-    loss.axhline(math.log(128), color="#9a9a9a", linewidth=1.0, linestyle=(0, (1.2, 1.6)))
+    even = {"color": "#9a9a9a", "linewidth": 1.0, "linestyle": (0, (1.2, 1.6))}
+    loss.axhline(math.log(128), label="all bytes alike", **even)
     loss.legend(frameon=False, fontsize=9)
     for axes in others[1:]:
         axes.set_xlabel("step", fontsize=10)

@@ -131,11 +131,13 @@ class Branches(Composite):
         return tuple(start(body, flow) for body in self.bodies)
 
     def update(self, flow: Flow, state: Any) -> Any:
-        results, states = [], []
+        results, states, branches = [], [], []
         for body, child_state in zip(self.bodies, self.states_of(state), strict=True):
             branch = flow.branch()
             states.append(run(body, branch, child_state))
             results.append(branch.leaves)
+            branches.append(branch)
+        flow.hear_of(branches)
         columns = list(zip(*results, strict=True))
         flow.leaves = [
             self._merged(flow, index, arrays) if flow.trainable[index] else arrays[0]

@@ -104,7 +104,7 @@ def plain(tree: Any) -> Any:
     The leaves of such a mapping have no paths, and it may have no place for more or less than one
     array each.
     """
-    if not _hides_keys(jax.tree.structure(tree)):
+    if not hides_keys(jax.tree.structure(tree)):
         return tree
     return jax.tree.map(
         lambda x: {key: plain(value) for key, value in x.items()} if _is_hiding(x) else x,
@@ -116,7 +116,7 @@ def plain(tree: Any) -> Any:
 def in_containers_of(tree: Any, made: Any) -> Any:
     """What was made for `plain(tree)`, in the containers of the tree."""
     treedef = jax.tree.structure(tree)
-    if not _hides_keys(treedef):
+    if not hides_keys(treedef):
         return made
     numbered = plain(treedef.unflatten(range(treedef.num_leaves)))
     places, plain_treedef = jax.tree.flatten(numbered)
@@ -125,7 +125,8 @@ def in_containers_of(tree: Any, made: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=256)
-def _hides_keys(treedef: Any) -> bool:
+def hides_keys(treedef: Any) -> bool:
+    """Whether there is such a mapping in a tree."""
     if not any(issubclass(kind, Mapping) and kind is not dict for kind in _kinds(treedef)):
         return False
     found = []

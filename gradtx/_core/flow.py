@@ -14,7 +14,7 @@ import numpy as np
 from . import leaves
 from .apply import apply_updates
 from .arguments import as_flag, is_function
-from .containers import by_path
+from .containers import by_path, hides_keys, plain
 from .leaves import as_array
 from .meter import Meter
 from .reduce import Split
@@ -35,8 +35,8 @@ class Flow:
 
     Attributes:
         owner: Name of the outermost transformation, for messages.
-        tree: The updates as they were given.
-        params_tree: The parameters as they were given, or None.
+        tree: The updates as they were given, but for containers that hide the paths.
+        params_tree: The parameters as they were given, or None; with the same exception.
         extra: The extra arguments by name.
         treedef: Structure of `tree`, in which `None` counts as a leaf.
         leaves: The updates; the stages change this list.
@@ -63,8 +63,11 @@ class Flow:
 
     def __init__(self, owner: str, updates: Any, params: Any, extra: dict):
         updates = leaves.fitted(updates, params)
-        self.owner, self.tree, self.params_tree, self.extra = owner, updates, params, extra
         given, self.treedef = leaves.flatten(updates)
+        if hides_keys(self.treedef):
+            updates, params = plain(updates), plain(params)
+            given, self.treedef = leaves.flatten(updates)
+        self.owner, self.tree, self.params_tree, self.extra = owner, updates, params, extra
         self.params = None
         if params is not None:
             self.params = leaves.align(
@@ -194,6 +197,13 @@ class Flow:
         for cached in ("leaf_ids", "param_arrays"):
             other.__dict__.pop(cached, None)
         return other
+
+    def hear_of(self, branches: "list[Flow]") -> None:
+        """Know of the ways that the updates went whether one was a step, and who added noise."""
+        self.noise_by = next((b.noise_by for b in branches if b.noise_by), self.noise_by)
+        taken = [branch.taken for branch in branches]
+        if taken and not any(was is True for was in taken):
+            self.taken = functools.reduce(lambda one, other: one | other, taken)
 
     def applied(self) -> Any:
         """The parameters with the updates added."""

@@ -49,7 +49,11 @@ def check_pattern(owner: str, pattern: Any) -> None:
         for member in pattern:
             check_pattern(owner, member)
         return
-    fits = isinstance(pattern, str) or is_function(pattern)
+    if isinstance(pattern, str):
+        for one in pattern.split("|"):
+            _glob(one)
+        return
+    fits = is_function(pattern)
     if not fits and not (isinstance(pattern, re.Pattern) and isinstance(pattern.pattern, str)):
         raise TypeError(
             f'{owner}: a pattern must be a string such as "*/bias", a compiled regular expression '
@@ -95,14 +99,17 @@ def _glob(text: str) -> re.Pattern:
     text = re.sub(r"\*+", "*", text)
     start, rest = ("(?:.*/)?", text[2:]) if text.startswith("*/") else ("", text)
     parts = re.split(r"(\*|\?|\[!?[^\]]+\])", rest)
-    return re.compile(start + "".join(_glob_part(part) for part in parts), re.DOTALL)
+    try:
+        return re.compile(start + "".join(_glob_part(part) for part in parts), re.DOTALL)
+    except re.error as error:
+        raise ValueError(f"The pattern {text!r} is no glob: {error}.") from None
 
 
 def _glob_part(part: str) -> str:
     if part in ("*", "?"):
         return {"*": ".*", "?": "."}[part]
-    if part.startswith("[") and part.endswith("]"):
-        inside = part[1:-1].replace("\\", r"\\").replace("[", r"\[")
+    if part.startswith("[") and part.endswith("]") and len(part) > 2:
+        inside = re.sub(r"[\\\[^]", r"\\\g<0>", part[1:-1])
         return f"[^{inside[1:]}]" if inside.startswith("!") else f"[{inside}]"
     return re.escape(part)
 

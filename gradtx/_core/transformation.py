@@ -27,7 +27,7 @@ class Init:
     body: bodies.Body
 
     def __call__(self, params):
-        return bodies.start(self.body, Flow("init", plain(params), None, {}))
+        return bodies.start(self.body, Flow("init", params, None, {}))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -43,9 +43,10 @@ class Update:
         return self.description.name if self.description else self.body.name
 
     def __call__(self, updates, state, params=None, **extra):
-        flow = Flow(self.label, plain(updates), plain(params), extra)
+        flow = Flow(self.label, updates, params, extra)
         state = bodies.run(self.body, flow, state, outermost=True)
-        return in_containers_of(updates, flow.as_given()), state
+        new = flow.as_given()
+        return new if flow.tree is updates else in_containers_of(updates, new), state
 
 
 class _Pair(NamedTuple):
@@ -93,9 +94,9 @@ class GradientTransformation(_Pair):
         if not _is_ours(self):  # a pair of functions of the user's own, or one of them
             updates, state = self.update(grads, state, params, **extra)
             return apply_updates(params, updates), state
-        flow = Flow(self.update.label, plain(grads), plain(params), extra)
+        flow = Flow(self.update.label, grads, params, extra)
         new, state = bodies.step(self.update.body, flow, state)
-        return in_containers_of(params, new), state
+        return new if flow.params_tree is params else in_containers_of(params, new), state
 
     def grad_params(self, state: Any, params: Any) -> Any:
         """The point at which the next gradient is to be taken.

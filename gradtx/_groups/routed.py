@@ -124,15 +124,9 @@ class _Divided:
 
     def tell(self) -> None:
         """Let the flow know whether any of the parameters are moved, and who added noise."""
-        flow, moved = self.flow, [part.taken for _, part, _ in self.parts]
-        noisy = (part.noise_by for _, part, _ in self.parts)
-        flow.noise_by = next(filter(None, noisy), flow.noise_by)
-        if any(self.passes):
-            moved.append(flow.taken)
-        if moved and not any(taken is True for taken in moved):
-            flow.taken = moved[0]
-            for taken in moved[1:]:
-                flow.taken = flow.taken | taken
+        flow = self.flow
+        passing = [flow.branch()] if any(self.passes) else []
+        flow.hear_of([*(part for _, part, _ in self.parts), *passing])
 
 
 def _frozen_in(groups: list[Group], flow: Flow) -> list[bool]:

@@ -22,7 +22,7 @@ from .._core.transformation import (
     transformation,
 )
 from .._core.wrap import as_abstract_as, check_state, first_count
-from ..typing import Count, InnerState, Scalar, Scalars
+from ..typing import InnerState, Scalar, Scalars, Tally
 from . import judge
 from .loss_scale import LossScaling
 from .spikes import SpikeRule, given_loss, is_spike
@@ -46,7 +46,7 @@ class GuardState(NamedTuple):
         inner_state: State of the wrapped transformation.
     """
 
-    count: Count
+    count: Tally
     streak: Scalar
     nonfinite: Scalar
     spikes: Scalar

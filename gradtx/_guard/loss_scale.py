@@ -22,7 +22,7 @@ from .._core.transformation import (
     transformation,
 )
 from .._core.wrap import SameState, as_abstract_as, check_state, first_count
-from ..typing import Count, InnerState, Positive, PositiveInt, Scalar
+from ..typing import InnerState, Positive, PositiveInt, Scalar, Tally
 from . import judge
 
 
@@ -40,7 +40,7 @@ class LossScaleState(NamedTuple):
         inner_state: State of the wrapped transformation.
     """
 
-    count: Count
+    count: Tally
     scale: Scalar
     good_steps: Scalar
     streak: Scalar

@@ -274,4 +274,4 @@ class Reading:
 
 
 for _compiled in (square_sum, square_sum_apart, change_square_sum, _not_finite):
-    cleared_with_caches(_compiled.clear_cache)
+    cleared_with_caches(_compiled.clear_cache)  # pyright: ignore[reportAttributeAccessIssue]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ._names import Entry
+from ._names import Entry, is_key
 from ._report import Report, some
 from ._restore import restore
 from ._start import Fresh
@@ -34,6 +34,7 @@ def settled(
         ValueError: If something differs and no choice says what to do.
     """
     owner, (missing, extra, counts) = fresh.owner, choices
+    dropped, hints = tuple(dropped), tuple(hints)
     check_choices(owner, missing, extra)
     for name, value in values.items():
         check_shape(owner, fresh.entries[name], value, sources.get(name, ""))
@@ -41,16 +42,17 @@ def settled(
         name for name, x in fresh.entries.items() if name not in values and not x.counts_steps
     )
     if missing == "raise" and lacking:  # before anything is made
-        check_differences(owner, Report(missing=lacking, hints=tuple(hints)), missing, extra)
+        known = Report(missing=lacking, extra=dropped, hints=hints)
+        check_differences(owner, known, missing, extra)
     try:
         state, report = restore(
             fresh.tx, fresh.params, values, missing="init", cast=True, counts=counts
         )
     except (ValueError, TypeError) as error:
+        if type(error) not in (ValueError, TypeError):
+            raise  # one of JAX
         raise type(error)(str(error).replace("restore:", f"{owner}:", 1)) from None
-    report = dataclasses.replace(
-        report, extra=tuple(dropped), hints=tuple(hints), renamed=dict(sources)
-    )
+    report = dataclasses.replace(report, extra=dropped, hints=hints, renamed=dict(sources))
     check_differences(owner, report, missing, extra)
     return state, report
 
@@ -68,7 +70,7 @@ def check_choices(owner: str, missing: Any, extra: Any) -> None:
 def check_shape(owner: str, entry: Entry, value: Any, source: str) -> None:
     """Raise if an array has not the shape that it must have."""
     wanted, given = tuple(entry.value.shape), tuple(np.shape(value))
-    if wanted == given:
+    if wanted == given or is_key(entry.value):
         return
     why = "Were the parameters others?"
     if sorted(wanted) == sorted(given):

@@ -11,7 +11,8 @@ from .._core.transformation import as_transformation
 from ._carry import check_choices, check_differences, settled
 from ._names import is_key, named
 from ._optax_meaning import check_meaning
-from ._optax_walk import Match, Walk, placed
+from ._optax_nodes import placed
+from ._optax_walk import Match, Walk
 from ._report import Report
 from ._start import Fresh
 
@@ -28,9 +29,10 @@ def from_optax(
     """Make a state of the one that Optax's transformation of the same meaning has.
 
     The two are walked side by side: chains and masks do not matter, and what has a state is
-    brought together by its class, in order where there are several. Arrays go into the dtypes of
-    gradtx's state, so that moments of bfloat16 parameters become float32. What is kept in another
-    way is computed:
+    brought together by its class, in order where there are several. A class does not say which
+    rule made it (Adam's and Yogi's are the same), so `tx` must be what the run had. Arrays go into
+    the dtypes of gradtx's state, so that moments of bfloat16 parameters become float32. What is
+    kept in another way is computed:
 
     - Factored moments, and those of SM3, get back the axes of length 1 that Optax takes away.
     - Mechanic's sum of updates is (params - x0) / sum(s), and what schedule-free wrappers keep for
@@ -68,12 +70,13 @@ def from_optax(
     walk = Walk("from_optax", params)
     walk.start(fresh.tree, places)
     values = {match.entry.name: match.there(match.place.value) for match in walk.matches}
-    if walk.flags:
-        first = all(bool(flag.value) for _, flag in walk.flags)
-        steps = 0 if first else _steps(walk.matches, counts)
-        for count, _ in walk.flags:
-            values[count.name] = jnp.full_like(count.value, steps)
-            hints.append(f"{count.name} is set to {steps}: Optax says whether it is the first.")
+    for count, flag in walk.flags:
+        if is_abstract(flag.value):
+            values[count.name] = count.value
+            continue
+        steps = 0 if bool(flag.value) else _steps(walk.matches, counts)
+        values[count.name] = jnp.full_like(count.value, steps)
+        hints.append(f"{count.name} is set to {steps}: Optax says whether it is the first.")
     return settled(fresh, values, walk.dropped, (missing, extra, counts), hints, {})
 
 
@@ -81,8 +84,8 @@ def _steps(matches: list[Match], counts: Any) -> int:
     """How many steps were done, at least 1, as far as somebody knows."""
     if not isinstance(counts, str):
         return int(counts)
-    known = [np.max(match.place.value) for match in matches if match.entry.counts_steps]
-    return max(1, *map(int, known)) if known else 1
+    known = [int(np.max(match.place.value)) for match in matches if match.entry.counts_steps]
+    return max([1, *known])
 
 
 def to_optax(

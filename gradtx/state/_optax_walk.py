@@ -1,6 +1,5 @@
 """A state of gradtx and one of Optax, walked side by side."""
 
-import collections
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,32 +9,8 @@ import numpy as np
 
 from .._core.paths import path_of
 from .._core.state import typed_fields
-from ._names import Entry, is_key, key_kind
-
-# Optax's names for classes that have another here.
-_ALIASES = {
-    "SophiaState": "WithHessianDiagonalState",
-    "WeightDecaySchedule": "AddDecayedWeightsState",
-    "InjectHyperparamsState": "InjectStatefulHyperparamsState",
-}
-_TRANSPARENT = {
-    "MaskedState": "inner_state",
-    "PartitionState": "inner_states",
-    "MultiTransformState": "inner_states",
-}
-
-
-class Place:
-    """An array in a state of Optax.
-
-    Attributes:
-        index: Which of its leaves.
-        path: Where it stands, as text.
-        value: The array.
-    """
-
-    def __init__(self, index: int, path: str, value: Any):
-        self.index, self.path, self.value = index, path, value
+from ._names import Entry, is_key
+from ._optax_nodes import Labels, Place, by_class, inside_of, kind_of, nodes_of
 
 
 class Match(NamedTuple):
@@ -45,17 +20,6 @@ class Match(NamedTuple):
     place: Place
     there: Callable[[Any], Any]
     back: Callable[[Any], Any]
-
-
-class _Labels(dict):
-    """Lists of nodes by label."""
-
-
-def placed(state: Any) -> tuple[Any, Any]:
-    """A state with a `Place` for every array, and its structure."""
-    found, treedef = jax.tree_util.tree_flatten_with_path(state)
-    places = [Place(i, path_of(keys), x) for i, (keys, x) in enumerate(found)]
-    return treedef.unflatten(places), treedef
 
 
 class Walk:
@@ -79,13 +43,13 @@ class Walk:
 
     def start(self, ours: Any, theirs: Any) -> None:
         """Walk two states."""
-        self._lists(_nodes(ours), _nodes(theirs))
+        self._lists(nodes_of(ours), nodes_of(theirs))
 
     def _lists(self, ours: list, theirs: list) -> None:
         ours = self._opened(ours, theirs, self._lack)
         theirs = self._opened(theirs, ours, self._drop)
         ours = self._opened(ours, theirs, self._lack)
-        here, there = _by_class(ours), _by_class(theirs)
+        here, there = by_class(ours), by_class(theirs)
         for kind in dict.fromkeys([*here, *there]):
             a, b = here.get(kind, []), there.get(kind, [])
             if a and b and len(a) != len(b):
@@ -102,21 +66,21 @@ class Walk:
 
     def _opened(self, nodes: list, others: list, leave: Callable[[Any], None]) -> list:
         """The nodes with those around others taken away whose class is not on the other side."""
-        known, found = _by_class(others), []
+        known, found = by_class(others), []
         for node in nodes:
-            inside = _inside(node)
-            if _kind(node) in known or inside is None:
+            inside = inside_of(node)
+            if kind_of(node) in known or inside is None:
                 found.append(node)
                 continue
             own, states = inside
             leave(own)
-            found += self._opened([x for s in states for x in _nodes(s)], others, leave)
+            found += self._opened([x for s in states for x in nodes_of(s)], others, leave)
         return found
 
     def _pair(self, kind: str, ours: Any, theirs: Any) -> None:
         if isinstance(ours, Entry):
             self._arrays(ours, theirs)
-        elif isinstance(ours, _Labels):
+        elif isinstance(ours, Labels):
             if set(ours) != set(theirs):
                 raise ValueError(
                     f"{self.owner}: the labels are {sorted(map(str, ours))} here and "
@@ -134,9 +98,9 @@ class Walk:
         for name in dict.fromkeys([*ours._fields, *theirs._fields]):
             x, y = getattr(ours, name, None), getattr(theirs, name, None)
             if name in typed and typed[name].kind == "inner":
-                self._lists(_nodes(x), _nodes(y))
+                self._lists(nodes_of(x), nodes_of(y))
             elif kind == "ScaleByOptimisticGradientState" and name == "count":
-                self.flags.append((x, theirs.is_initial_step))
+                self.flags.append((ours.count, theirs.is_initial_step))
             elif kind == "MechanicState" and name == "delta":
                 self._sums(ours, theirs)
             elif kind == "ScheduleFreeState" and name == "x" and not hasattr(theirs, "x"):
@@ -156,9 +120,9 @@ class Walk:
 
     def _arrays(self, entry: Entry, place: Place) -> None:
         there, back = _same, _same
-        if is_key(entry.value) and not is_key(place.value):
-            kind = key_kind(entry.value)
-            there, back = (lambda x: jax.random.wrap_key_data(x, impl=kind)), jax.random.key_data
+        if is_key(entry.value):
+            there = _key_data
+            back = _same if is_key(place.value) else _key_data
         elif entry.field is not None and entry.field.kind == "reduced":
             here, other = tuple(entry.value.shape), tuple(np.shape(place.value))
             if here != other and _without_ones(here) == _without_ones(other):
@@ -197,7 +161,7 @@ class Walk:
             self.matches.append(Match(entry, there[path], average, _nothing))
 
     def _sophia(self, ours: Any, theirs: Any) -> None:
-        rules = [x for x in _nodes(ours.inner_state) if _kind(x) == "ScaleBySophiaState"]
+        rules = [x for x in nodes_of(ours.inner_state) if kind_of(x) == "ScaleBySophiaState"]
         if len(rules) != 1:
             raise ValueError(
                 f"{self.owner}: Optax's SophiaState is that of scale_by_sophia inside of "
@@ -208,7 +172,7 @@ class Walk:
             self._arrays(entry, place)
         self._trees("", rule.mu, theirs.mu)
         self._trees("", rule.nu, theirs.nu)
-        self._lists(_nodes(ours.estimator_state), _nodes(theirs.hessian_fn_state))
+        self._lists(nodes_of(ours.estimator_state), nodes_of(theirs.hessian_fn_state))
 
     def _param(self, path: str, what: str) -> Any:
         if path not in self.params:
@@ -223,13 +187,15 @@ class Walk:
         self.dropped |= {place.path: place for place in places}
 
 
-# Fields of Optax's classes that hold the state of a transformation.
-_INNER = {"base_optimizer_state", "fast_state", "inner_opt_state", "inner_state", "opt_state"}
 # Fields of Optax's that another one here is computed from.
 _COMPUTED = {
     ("ScaleByOptimisticGradientState", "is_initial_step"),
     ("MechanicState", "x0"),
 }
+
+
+def _key_data(x: Any) -> Any:
+    return jax.random.key_data(x) if is_key(x) else x
 
 
 def _same(x: Any) -> Any:
@@ -238,52 +204,6 @@ def _same(x: Any) -> Any:
 
 def _nothing(x: Any) -> None:
     del x
-
-
-def _kind(node: Any) -> str:
-    if isinstance(node, (Entry, Place)):
-        return "arrays"
-    name = "groups" if isinstance(node, _Labels) else type(node).__name__
-    return _ALIASES.get(name, name)
-
-
-def _by_class(nodes: list) -> dict[str, list]:
-    found: dict[str, list] = collections.defaultdict(list)
-    for node in nodes:
-        found[_kind(node)].append(node)
-    return found
-
-
-def _nodes(state: Any) -> list:
-    """What has arrays in a state, outermost first: chains and masks leave no trace."""
-    if isinstance(state, (Entry, Place)):
-        return [state]
-    if not jax.tree.leaves(state):
-        return []
-    if isinstance(state, tuple) and hasattr(state, "_fields"):
-        inner = _TRANSPARENT.get(type(state).__name__)
-        return [state] if inner is None else _nodes(getattr(state, inner))
-    if isinstance(state, dict):
-        labels = {key: _nodes(x) for key, x in state.items()}
-        return [_Labels({key: nodes for key, nodes in labels.items() if nodes})]
-    if isinstance(state, (tuple, list)):
-        return [node for part in state for node in _nodes(part)]
-    return [state]
-
-
-def _inside(node: Any) -> tuple[Any, list] | None:
-    """What of a node is its own, and the states inside it; None if there are none."""
-    if isinstance(node, _Labels):
-        return None, list(node.values())
-    fields = typed_fields(node)
-    if fields is not None:
-        inner = [name for name, field in fields.items() if field.kind == "inner"]
-    else:
-        inner = [name for name in getattr(node, "_fields", ()) if name in _INNER]
-    if not inner:
-        return None
-    own = [getattr(node, name) for name in node._fields if name not in inner]
-    return own, [getattr(node, name) for name in inner]
 
 
 def _by_path(tree: Any) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from .._core.transformation import as_transformation
 from ._carry import check_choices, check_differences
 from ._names import Entry, Parameters, entries_of, named
 from ._report import Report, some
+from ._torch_numbers import differences
 from ._torch_params import Paths, TorchParam, Transpose, torch_params
-from ._torch_rules import Part, differences, kind_of, momentum_scale, parts_of
+from ._torch_rules import Part, kind_of, momentum_scale, parts_of
 
 
 def to_torch(

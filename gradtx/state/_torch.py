@@ -10,8 +10,9 @@ from ._carry import check_choices, settled
 from ._names import Entry
 from ._report import Report
 from ._start import Fresh
+from ._torch_numbers import differences
 from ._torch_params import Paths, TorchParam, Transpose, arrays_of, torch_params, unused
-from ._torch_rules import Part, differences, kind_of, momentum_scale, parts_of
+from ._torch_rules import Part, kind_of, momentum_scale, parts_of
 
 
 def from_torch(
@@ -78,7 +79,7 @@ def from_torch(
     reader = _Reader(fresh, torchs, there)
     for part in parts:
         reader.read(part, steps)
-    hints = [*reader.hints, *differences(parts, list(state_dict["param_groups"]), steps)]
+    hints = list(differences(parts, list(state_dict["param_groups"]), steps))
     left_out = [param.name for param in torchs if param.path is None and there[param.name]]
     if left_out:
         hints.append(f"Left out as `paths` says: {', '.join(left_out)}.")
@@ -112,7 +113,6 @@ class _Reader:
         self.values: dict[str, Any] = {}
         self.sources: dict[str, str] = {}
         self.used: set[tuple[str, str]] = set()
-        self.hints: list[str] = []
 
     def read(self, part: Part, steps: int | None) -> None:
         """Read what the state of a rule has."""

@@ -1,12 +1,11 @@
 """Which rules have the state of which optimizer of torch.optim, and with which numbers."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from .._core.arguments import concrete_number
 from .._core.body import Body, Lifted
@@ -228,71 +227,3 @@ def momentum_scale(owner: str, part: Part, group: Mapping[str, Any]) -> float:
         decay = part.number("decay", None)
         weight = 1 - decay if decay is not None else 1.0
     return part.factor * weight / (1 - group.get("dampening", 0))
-
-
-def differences(parts: list[Part], groups: list[Group], count: int | None) -> Iterator[str]:
-    """Where numbers of torch's groups are not those of the rules, as sentences."""
-    for index, group in enumerate(groups):
-        for (rule, name), ours in _numbers(parts, count).items():
-            try:
-                theirs = RULES[rule].numbers[name](group)
-            except (KeyError, TypeError):
-                continue  # a rule that this optimizer does not have
-            if rule == "scale_by_learning_rate":
-                theirs = _rate(group, count or 0)
-            yield from _differing(f"{rule}'s {name}", ours, theirs, index, len(groups))
-        yield from _flags(parts, group, index, len(groups))
-
-
-def _rate(group: Group, count: int) -> float:
-    """The learning rate that torch has in a step, 0 being the first."""
-    rate = float(group["lr"]) / (1 + count * group.get("lr_decay", 0))
-    return min(rate, (count + 1) ** -0.5) if "beta2_decay" in group else rate
-
-
-def _numbers(parts: list[Part], count: int | None) -> dict[tuple[str, str], list[float | None]]:
-    found: dict[tuple[str, str], list[float | None]] = {}
-    for part in parts:
-        for name in part.kin.numbers if part.kin else ():
-            if name in part.body.numbers:
-                found.setdefault((part.body.name, name), []).append(part.number(name, count))
-    return found
-
-
-def _differing(what: str, ours: list, theirs: Any, index: int, of: int) -> Iterator[str]:
-    where = f"group {index} of torch" if of > 1 else "torch"
-    theirs = concrete_number(theirs) if not hasattr(theirs, "item") else float(theirs)
-    known = [x for x in ours if x is not None]
-    if theirs is None or any(np.isclose(x, theirs, rtol=1e-6, atol=0) for x in known):
-        return
-    if not known:
-        yield f"{what} cannot be compared with {theirs:g} in {where}."
-        return
-    shown = " or ".join(f"{x:g}" for x in dict.fromkeys(known))
-    yield f"{what} is {shown}, in {where} {theirs:g}."
-
-
-def _flags(parts: list[Part], group: Group, index: int, of: int) -> Iterator[str]:
-    where = f"group {index} of torch" if of > 1 else "torch"
-    names = [part.body.name for part in parts]
-    for part in parts:
-        for name, wanted in part.kin.static.items() if part.kin else ():
-            theirs = bool(wanted({"nesterov": False} | dict(group)))
-            if name in part.body.static and bool(part.body.static[name]) != theirs:
-                ours = part.body.static[name]
-                yield f"{part.body.name} has {name}={ours!r}, in {where} it is as {theirs!r}."
-    if group.get("maximize"):
-        yield f"{where} maximizes: turn the sign of the gradients."
-    decay = group.get("weight_decay") or 0
-    if decay and "add_decayed_weights" not in names:
-        yield f"weight_decay is {float(decay):g} in {where}, but no add_decayed_weights is here."
-    elif decay and "decoupled_weight_decay" in group:
-        first = next((i for i, name in enumerate(names) if "exp_avg" in _keys(name)), len(names))
-        behind = names.index("add_decayed_weights") > first
-        if behind != bool(group["decoupled_weight_decay"]):
-            theirs = "behind" if group["decoupled_weight_decay"] else "before"
-            yield f"weight decay acts {theirs} the moments in {where}, here it does not."
-
-
-def _keys(rule: str) -> tuple[str, ...]:
-    return tuple(RULES[rule].fields.values()) if rule in RULES else ()

@@ -181,6 +181,35 @@ def test_a_micro_step_by_step_needs_no_memory_and_changes_one_buffer(extra):
     assert lowered.compile().memory_analysis().temp_size_in_bytes < 10_000
 
 
+@pytest.mark.parametrize(
+    "around",
+    [
+        gx.guard,
+        gx.flatten,
+        gx.split_real_and_imaginary,
+        gx.with_metrics,
+        lambda tx: gx.masked(tx, {"w": True, "b": False}),
+        lambda tx: gx.groups(("w", tx), ("*", gx.identity())),
+    ],
+)
+def test_noise_inside_something_is_refused(around):
+    tx = gx.chain(around(gx.add_noise(0.1, 0.0, 1)), gx.accumulate(gx.sgd(0.1), 2))
+    with pytest.raises(ValueError, match="noise must be drawn once for a step, but add_noise"):
+        tx.update(PARAMS, tx.init(PARAMS), PARAMS)
+
+
+@pytest.mark.parametrize("weight", [-5.0, np.nan])
+def test_a_traced_weight_that_is_none_counts_as_zero(weight):
+    """What cannot be refused while tracing is left out, and spoils nothing that follows."""
+    tx = gx.accumulate(gx.sgd(1.0), 3)
+    update, state = jax.jit(lambda g, s, w: tx.update(g, s, PARAMS, weight=w)), tx.init(PARAMS)
+    weights = (1.0, weight, 3.0)
+    for t, w in enumerate(weights):
+        updates, state = update(gradients(t), state, jnp.float32(w))
+    expected = jax.tree.map(lambda a, b: -(a + 3 * b) / 4, gradients(0), gradients(2))
+    near(updates, expected)
+
+
 def test_noise_at_each_micro_step_is_refused():
     of_examples = jax.tree.map(lambda p: p[None], PARAMS)
     private = gx.differentially_private_aggregate(1.0, 1.0, 1)

@@ -176,3 +176,18 @@ def test_each_group_says_its_own_factor():
     assert sorted(flow.reports) == ["clip_scale/a", "clip_scale/rest"]
     np.testing.assert_allclose(flow.reports["clip_scale/rest"][0], 1 / 4, rtol=1e-6)
     np.testing.assert_allclose(flow.reports["clip_scale/a"][0], 1 / 5, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        gx.guard,
+        gx.tunable,
+        lambda tx: gx.with_ema(tx, 0.9),
+        lambda tx: gx.with_metrics(tx, "grad_norm"),
+    ],
+)
+def test_what_is_frozen_inside_a_wrapper_counts_for_nobody(around):
+    """Of two clips over all groups, both go by the same norm."""
+    frozen_b = gx.groups(("b", None), ("*", clip()))
+    check(gx.groups(("a|b", around(frozen_b)), ("*", clip())), np.hypot(3, 12), 0, np.hypot(3, 12))

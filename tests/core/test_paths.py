@@ -216,3 +216,11 @@ def test_masks_are_values(pattern):
 def test_what_weight_decay_spares(path, shape, expected):
     leaf = jax.ShapeDtypeStruct(shape, jnp.float32)
     assert gx.norms_biases_embeddings(path, leaf) is expected
+
+
+def test_classes_in_globs_are_those_of_globs():
+    tree = {"a": jnp.ones(1), "b": jnp.ones(1), "^": jnp.ones(1)}
+    assert gx.matching("[^a]")(tree) == {"^": True, "a": True, "b": False}
+    assert gx.matching("[!a]")(tree) == {"^": True, "a": False, "b": True}
+    with pytest.raises(ValueError, match=r"'\[z-a\]' is no glob: bad character range"):
+        gx.matching("[z-a]")

@@ -361,3 +361,9 @@ def test_errors():
     tx = gx.guard(gx.sgd(0.1))
     with pytest.raises(ValueError, match="its state must be a GuardState"):
         tx.update(ONES, gx.sgd(0.1).init(PARAMS))
+
+
+def test_frozen_groups_inside():
+    tx = gx.guard(gx.groups(("b", None), ("*", gx.sgd(0.1))))
+    new, _ = tx.step(ONES, tx.init(PARAMS), PARAMS)
+    same(new, {"w": PARAMS["w"] - 0.1 * ONES["w"], "b": PARAMS["b"]})

@@ -181,3 +181,34 @@ def test_errors(call, error, message):
     with pytest.raises(error) as raised:
         call()
     assert message in str(raised.value)
+
+
+def test_a_sweep_over_one_tunable_in_two_places():
+    live = gx.tunable(gx.adagrad(0.1, initial_accumulator_value=0.1))
+    tx = gx.groups(("a", live), ("*", live))
+    params = {"a": jnp.ones(2), "b": jnp.ones(2)}
+    ours = {"a/learning_rate": [0.1, 0.2], "*/initial_accumulator_value": [0.5, 0.6]}
+    _, states = gx.sweep(tx, params, ours)
+    now = gx.hyperparams(tx, states)
+    np.testing.assert_allclose(now["a/learning_rate"], [0.1, 0.2])
+    np.testing.assert_allclose(now["*/learning_rate"], [0.1, 0.1])
+    sums = states["*"].inner_state[0].sum_of_squares["b"]
+    np.testing.assert_allclose(sums, [[0.5, 0.5], [0.6, 0.6]])
+    np.testing.assert_allclose(states["a"].inner_state[0].sum_of_squares["a"], 0.1)
+    with pytest.raises(ValueError, match=r"of one length, but .*'a/learning_rate': 2, '\*/learn"):
+        gx.sweep(tx, params, {"a/learning_rate": [0.1, 0.2], "*/learning_rate": [0.5, 0.6, 0.7]})
+
+
+def test_a_sweep_over_a_tunable_that_is_made_anew_by_another():
+    tx = gx.tunable(gx.tunable(gx.adamw(1e-3), "b1"))
+    _, states = gx.sweep(tx, PARAMS, learning_rate=[0.1, 0.2], b1=[0.5, 0.6])
+    now = gx.hyperparams(tx, states)
+    np.testing.assert_allclose(now["b1"], [0.5, 0.6])
+    np.testing.assert_allclose(now["learning_rate"], [0.1, 0.2])
+
+
+def test_nothing_traced_is_kept_of_a_sweep_outside_of_jit():
+    tx = gx.tunable(gx.sgd(0.1))
+    with jax.checking_leaks():
+        params, states = gx.sweep(tx, PARAMS, learning_rate=[0.1, 0.2])
+        jax.vmap(lambda p, s: tx.step(p, s, p))(params, states)

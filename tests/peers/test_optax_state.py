@@ -11,7 +11,7 @@ import pytest
 
 import gradtx as gx
 from gradtx.state import from_optax, to_optax
-from tests.cases import CASES
+from tests.cases import CASES, rate
 from tests.optax_deviations import NUMBERS
 from tests.peers.test_optax_updates import COMPARED, ROUNDED, ROUNDED_LINES, tree
 from tests.peers.twins import built_by_optax
@@ -26,6 +26,7 @@ def loss(params):
     return sum(jnp.sum(jnp.cosh(p)) for p in jax.tree.leaves(params))
 
 
+MECHANIC = {"eps": 1e-30, "s_init": 1e-2}  # Optax divides by sum(s) + eps
 # What is Optax's only with other arguments than its line has: ours, Optax's, extra arguments.
 WITH_ARGUMENTS = {
     "amsgrad": (
@@ -40,8 +41,8 @@ WITH_ARGUMENTS = {
         {},
     ),
     "mechanize": (
-        gx.mechanize(gx.adam(1.0), clip_reward=True),
-        optax.contrib.mechanize(optax.adam(1.0)),
+        gx.mechanize(gx.adam(1.0), **MECHANIC, clip_reward=True),
+        optax.contrib.mechanize(optax.adam(1.0), **MECHANIC),
         {},
     ),
     "momo_adam": (
@@ -66,11 +67,15 @@ WITH_ARGUMENTS = {
         {},
     ),
     "a wrapper of gradtx around": (
-        gx.with_ema(gx.adamw(gx.linear_schedule(0.1, 0.0, 9)), 0.9),
-        optax.adamw(optax.linear_schedule(0.1, 0.0, 9)),
+        gx.with_ema(gx.adamw(rate), 0.9),
+        optax.adamw(rate),
         {},
     ),
 }
+
+
+# Optax rounds to float32, or divides a difference of parameters.
+ROUNDED_MORE = {"adafactor": 1e-6, "mechanize": 1e-8}
 
 
 def steps(tx, params, state, extras, rng, number):
@@ -79,7 +84,7 @@ def steps(tx, params, state, extras, rng, number):
     for _ in range(number):
         given = extras(params) if callable(extras) else extras
         u, state = tx.update(tree(rng), state, params, **given)
-        params = jax.tree.map(lambda p, u: p + 0.1 * u, params, u)
+        params = jax.tree.map(lambda p, u: p + u, params, u)
         found.append(u)
     return params, state, found
 
@@ -126,13 +131,13 @@ def test_a_run_goes_over_and_back(line, x64):
 def test_a_run_goes_over_and_back_with_the_arguments_for_it(name, x64):
     tx, twin, extras = WITH_ARGUMENTS[name]
     allowed = {"missing": "init"} if "around" in name else {}
-    check_over_and_back(tx, twin, extras, 1e-6 if name == "adafactor" else 1e-10, **allowed)
+    check_over_and_back(tx, twin, extras, ROUNDED_MORE.get(name, 1e-10), **allowed)
 
 
 def test_float32_and_narrow_parameters():
     """Optax keeps the moments of bfloat16 parameters in bfloat16."""
     tx, twin = gx.adamw(0.1), optax.adamw(0.1)
-    for dtype, tolerance in (("float32", 1e-5), ("bfloat16", 0.05)):
+    for dtype, tolerance in (("float32", 1e-4), ("bfloat16", 0.05)):
         params = {"w": jnp.linspace(-1, 1, 8, dtype=dtype)}
         state = twin.init(params)
         with jax.numpy_dtype_promotion("standard"):
@@ -142,9 +147,8 @@ def test_float32_and_narrow_parameters():
         assert ours[0].mu["w"].dtype == "float32"
         assert bool(report.cast) == (dtype == "bfloat16")
         u, ours = tx.update(params, ours, params)
-        np.testing.assert_allclose(
-            *(np.asarray(x["w"], "float32") for x in (u, expected)), rtol=tolerance
-        )
+        ours_and_theirs = [np.asarray(x["w"], "float32") for x in (u, expected)]
+        np.testing.assert_allclose(*ours_and_theirs, rtol=tolerance)
         back, _ = to_optax(tx, ours, state)
         assert back[0].mu["w"].dtype == dtype
 
@@ -166,5 +170,5 @@ def test_the_average_of_schedule_free_for_narrow_parameters():
         *(np.asarray(x["w"], "float32") for x in (tx.eval_params(ours, params), expected)),
         rtol=1e-2,
     )
-    back, report = to_optax(tx, ours, state, params)
+    back, _ = to_optax(tx, ours, state, params)
     np.testing.assert_array_equal(back.z["w"], state.z["w"])

@@ -220,3 +220,24 @@ def test_adafactor_with_factored_matrices(x64, doubles):
     )
     again.optimizer.load_state_dict(there)
     check_close(again.steps(gradients[7:]), expected[3:])
+
+
+def test_bfloat16_with_names_in_the_dict():
+    """torch keeps moments of bfloat16 parameters in bfloat16, and NumPy knows no such tensors."""
+    layer = torch.nn.Linear(4, 3, dtype=torch.bfloat16)
+    optimizer = torch.optim.AdamW(layer.named_parameters(), lr=1e-3)
+    layer(torch.ones(4, dtype=torch.bfloat16)).sum().backward()
+    optimizer.step()
+    params = {"weight": jnp.ones((4, 3), "bfloat16"), "bias": jnp.ones(3, "bfloat16")}
+    tx = gx.adamw(1e-3, weight_decay=0.01)
+    kept = optimizer.state_dict()
+    state, report = from_torch(tx, params, kept, transpose="weight")
+    assert report.hints == ()
+    assert state[0].mu["weight"].dtype == "float32"
+    there, _ = to_torch(tx, state, params, kept, tensor=torch.from_numpy, transpose="weight")
+    optimizer.load_state_dict(there)
+    for index, before in kept["state"].items():
+        for key, x in optimizer.state_dict()["state"][index].items():
+            assert x.dtype == before[key].dtype
+            assert torch.equal(x, before[key])
+    optimizer.step()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import gradtx as gx
-from gradtx.state import at_step, export, reset, resize
+from gradtx.state import at_step, export, reset, resize, restore
 from gradtx.testing import gradients_like
 from tests.state.filled import filled
 
@@ -170,3 +170,19 @@ def test_resize_of_one_vector_goes_by_all_parameters():
 def test_resize_refuses_other_old_parameters():
     with pytest.raises(ValueError, match="`old_params` has no such parameter"):
         resize(ADAM, filled(ADAM, PARAMS), {"x": jnp.ones(2)}, PARAMS)
+
+
+@pytest.mark.parametrize("around", [gx.guard, gx.loss_scaling])
+def test_calls_that_a_guard_counts_are_no_steps(around):
+    """After a skipped step the others still agree on how many there were."""
+    params = {"w": jnp.ones(2)}
+    tx = around(gx.adam(0.1))
+    state = tx.init(params)
+    for g in (1.0, jnp.nan, 1.0):
+        _, state = tx.step({"w": jnp.full(2, g)}, state, params)
+    moved = at_step(tx, state, 7)
+    assert (int(moved.count), int(moved.inner_state[0].count)) == (3, 7)
+    scheduled = around(gx.adam(gx.cosine_decay_schedule(0.1, 100)))
+    saved = export(tx, state)
+    _, report = restore(scheduled, params, saved, missing="init", counts="saved")
+    assert report.counted == {"scale_by_learning_rate/count": 2}

@@ -214,3 +214,27 @@ def test_what_does_not_fit_raises():
         to_optax(gx.adamw(0.1), filled(gx.adamw(0.1), other), ADAMW)
     with pytest.raises(ValueError, match=r"`extra` must be one of"):
         from_optax(gx.adamw(0.1), PARAMS, ADAMW, extra="keep")
+
+
+def test_keys_go_over_as_typed_ones_or_as_data():
+    class HutchinsonState(NamedTuple):
+        key: Any
+
+    tx = gx.hutchinson_estimator_diag_hessian(jax.random.key(0))
+    data = jax.random.key_data(jax.random.key(3))
+    state, _ = from_optax(tx, PARAMS, HutchinsonState(data))
+    assert state.key == jax.random.wrap_key_data(data)
+    assert np.array_equal(to_optax(tx, state, HutchinsonState(data))[0].key, data)
+    typed = HutchinsonState(jax.random.key(3))
+    assert from_optax(tx, PARAMS, typed)[0].key == typed.key
+    assert to_optax(tx, state, typed)[0].key == typed.key
+
+
+def test_descriptions_will_do():
+    params = jax.eval_shape(lambda: PARAMS)
+    state, report = from_optax(gx.adamw(0.1), params, jax.eval_shape(lambda: ADAMW))
+    assert report.exact
+    assert isinstance(state[0].mu["w"], jax.ShapeDtypeStruct)
+    given = ScaleByOptimisticGradientState(jax.ShapeDtypeStruct((), bool), params)
+    state, _ = from_optax(gx.scale_by_optimistic_gradient(), params, given)
+    assert isinstance(state.count, jax.ShapeDtypeStruct)

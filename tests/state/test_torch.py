@@ -152,6 +152,13 @@ def test_groups_of_torch_are_compared_one_by_one():
     assert report.hints == ("scale_by_learning_rate's step_size is 0.1, in group 1 of torch 0.01.",)
 
 
+def test_a_mask_decays_what_one_group_of_torch_does():
+    groups = [ADAMW | {"params": [0]}, ADAMW | {"weight_decay": 0.0, "params": [1]}]
+    tx = gx.adamw(0.1, mask=gx.matching("*/kernel"))
+    _, report = from_torch(tx, PARAMS, ADAM_STATE | {"param_groups": groups}, **CARRIED)
+    assert report.hints == ()
+
+
 def test_momentum_has_what_stands_before_it():
     given = state_dict("momentum_buffer", group=SGD | {"dampening": 0.5}, step=None)
     buffer = given["state"][1]["momentum_buffer"]

@@ -306,3 +306,14 @@ def test_average_in_a_group_known_by_a_function():
     tx = gx.masked(gx.with_average(gx.sgd(0.1)), matrices)
     state = tx.init({"w": jnp.ones((2, 2)), "b": jnp.ones(2)})
     assert state.inner_state.average["b"] is None
+
+
+def test_of_branches_one_that_steps_is_enough():
+    every = (gx.accumulate(gx.identity(), 2), gx.accumulate(gx.identity(), 3))
+    tx = gx.with_ema(gx.chain(gx.parallel(*every, merge=jnp.add), gx.scale(-0.1)), 0.5)
+    params = {"w": jnp.ones(2)}
+    state, counts = tx.init(params), []
+    for _ in range(6):
+        _, state = tx.update(params, state, params)
+        counts.append(int(state.count))
+    assert counts == [0, 1, 2, 3, 3, 4]

@@ -1,0 +1,116 @@
+"""Leaves are told by their paths, whatever the containers are."""
+
+import collections
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import gradtx as gx
+from gradtx._core import containers
+from gradtx._core.paths import paths_of
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass
+class Box:
+    value: Any
+    unit: str = dataclasses.field(default="", metadata={"static": True})
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass
+class Attention:
+    key: Any
+    value: Any
+
+
+@jax.tree_util.register_pytree_node_class
+class Hiding(Mapping):
+    """A mapping that keeps its leaves in a row and tells JAX no keys."""
+
+    def __init__(self, items):
+        self.leaves, self.treedef = jax.tree.flatten(dict(items))
+
+    def tree_flatten(self):
+        return self.leaves, self.treedef
+
+    @classmethod
+    def tree_unflatten(cls, treedef, leaves):
+        made = object.__new__(cls)
+        made.leaves, made.treedef = jax.tree.leaves(list(leaves)), treedef
+        return made
+
+    def __getitem__(self, key):
+        return jax.tree.unflatten(self.treedef, self.leaves)[key]
+
+    def __iter__(self):
+        return iter(jax.tree.unflatten(self.treedef, self.leaves))
+
+    def __len__(self):
+        return len(jax.tree.unflatten(self.treedef, self.leaves))
+
+
+W, B = jnp.ones((3, 2)), jnp.zeros(2)
+PLAIN = {"dense": {"w": W, "b": B}}
+
+
+def test_a_box_has_the_path_of_what_is_in_it():
+    tree = {"w": Box(W), "v": Attention(None, B), "empty": Box(None), "two": Box({"a": W, "b": B})}
+    assert paths_of(tree) == ["empty", "two/value/a", "two/value/b", "v/key", "v/value", "w"]
+    assert paths_of(Box(W)) == ["value"]  # the first key stays
+
+
+def test_boxes_are_opened_and_come_back():
+    tree = (Box(W), [Box(None), Attention(W, B)])
+    opened = containers.opened(tree)
+    assert opened[0] is W and opened[1][0] is None and isinstance(opened[1][1], Attention)
+    doubled = jax.tree.map(lambda x: 2 * x, opened)
+    again = containers.boxed_as(tree, doubled)
+    assert jax.tree.structure(again) == jax.tree.structure(tree)
+
+
+def test_a_mask_with_other_paths_is_refused():
+    mask = {"dense": Box({"w": True, "b": False})}
+    with pytest.raises(ValueError, match="structure of the parameters"):
+        gx.masked(gx.adam(0.1), mask).init(PLAIN)
+
+
+@pytest.mark.parametrize("kind", [collections.OrderedDict, Hiding])
+def test_a_mask_in_containers_of_another_kind(kind):
+    mask = kind({"dense": {"w": True, "b": False}})
+    state = gx.masked(gx.adam(0.1), mask).init(PLAIN).inner_state
+    assert state[0].mu["dense"]["b"] is None and state[0].mu["dense"]["w"].shape == (3, 2)
+
+
+def test_a_prefix_of_labels_in_another_container():
+    params = collections.OrderedDict(PLAIN, head=[W, B])
+    tx = gx.partition({"a": gx.adam(0.1), "b": gx.sgd(0.1)}, {"dense": "a", "head": ("b", "b")})
+    mu = tx.init(params).inner_states["a"].inner_state[0].mu
+    assert mu["dense"]["w"] is not None and mu["head"] == [None, None]
+
+
+def test_gradients_and_updates_in_containers_of_another_kind():
+    tx = gx.adam(0.1)
+    new, _ = tx.step([W, B], tx.init([W, B]), (W, B))
+    assert isinstance(new, tuple)
+    assert isinstance(gx.apply_updates((W, B), [W, B]), tuple)
+
+
+@pytest.mark.parametrize("tx", [gx.adam(0.1), gx.sm3(0.1), gx.trainable(gx.adam(0.1), "dense/w")])
+def test_a_mapping_that_hides_its_keys_is_read_as_a_dict(tx):
+    params, state, hiding = PLAIN, tx.init(PLAIN), Hiding(PLAIN)
+    its_state = tx.init(hiding)
+    for _ in range(2):
+        params, state = tx.step(params, state, params)
+        updates, _ = tx.update(hiding, its_state, hiding)
+        assert isinstance(updates, Hiding)
+        hiding, its_state = tx.step(hiding, its_state, hiding)
+    assert isinstance(hiding, Hiding) and isinstance(tx.eval_params(its_state, hiding), Hiding)
+    jax.tree.map(np.testing.assert_array_equal, its_state, state)
+    np.testing.assert_array_equal(hiding["dense"]["w"], params["dense"]["w"])
+    assert tx.explain(hiding) == tx.explain(PLAIN)
