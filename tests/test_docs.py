@@ -22,7 +22,9 @@ FENCE = re.compile(
     r"^( *)```python[^\n]*\n(.*?)^\1```[ ]*$(?:\n+^\1```text\n(.*?)^\1```[ ]*$)?",
     re.MULTILINE | re.DOTALL,
 )
-PEERS = re.compile(r"^\s*(?:>>> )?(?:import|from) (?:torch|optax|flax|equinox|haiku)\b", re.MULTILINE)
+PEERS = re.compile(
+    r"^\s*(?:>>> )?(?:import|from) (?:torch|optax|flax|equinox|haiku)\b", re.MULTILINE
+)
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 

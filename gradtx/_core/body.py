@@ -74,6 +74,11 @@ class Body:
         """(label, transformation) of what it is made of, for printing."""
         return iter(())
 
+    @property
+    def insides(self) -> list["Body"]:
+        """The bodies that it is made of."""
+        return []
+
     def flatten_state(self, state: Any) -> list:
         """The state as one entry per slot."""
         return [state]

@@ -27,6 +27,10 @@ class Composite(Body):
         """The bodies of the children."""
         return tuple(child.update.body for child in self.children)
 
+    @property
+    def insides(self) -> list[Body]:
+        return list(self.bodies)
+
     def parts(self) -> Iterator[tuple[str, Any]]:
         labels = self.names or ("",) * len(self.children)
         return iter(zip(labels, self.children, strict=True))

@@ -41,7 +41,9 @@ def explain(body: Body, params: Any) -> str:
     flow = Flow("explain", described, None, {})
     held = _Held(flow)
     held.add(body, start(body, flow), flow, ())
-    groups, applied = _groups(body, flow), _applied(body, flow)
+    groups, resting = _groups(body, flow), body.resting(flow)
+    rows_of = zip(_applied(body, flow), resting, strict=True)
+    applied = [[_RESTS] if rests else row for row, rests in rows_of]
     rows = []
     for index, (path, leaf) in enumerate(zip(paths_of(params), given, strict=True)):
         if leaf is None:
@@ -77,7 +79,7 @@ def _groups(body: Body, flow: Flow) -> list[tuple[str, ...]]:
     column: list[tuple[str, ...]] = [()] * len(flow.leaves)
     divided = body.groups_of(flow)
     if divided is None:
-        for inside in _insides(body):
+        for inside in body.insides:
             inner = _groups(inside, flow)
             column = [(*ours, *theirs) for ours, theirs in zip(column, inner, strict=True)]
         return column
@@ -89,12 +91,6 @@ def _groups(body: Body, flow: Flow) -> list[tuple[str, ...]]:
         rows = zip(column, inner, group.kept, strict=True)
         column = [(*name, *i) if kept else old for old, i, kept in rows]
     return column
-
-
-def _insides(body: Body) -> list[Body]:
-    if isinstance(body, Around):
-        return [body.body]
-    return [part.update.body for _, part in body.parts() if hasattr(part, "update")]
 
 
 def _applied(body: Body, flow: Flow) -> list[list[str]]:
@@ -112,7 +108,7 @@ def _applied(body: Body, flow: Flow) -> list[list[str]]:
             rows = zip(column, inner, group.kept, strict=True)
             column = [new if kept else old for old, new, kept in rows]
         return column
-    parts = [_applied(inside, flow) for inside in _insides(body)]
+    parts = [_applied(inside, flow) for inside in body.insides]
     if isinstance(body, (Around, Sequence)):
         return [[name for part in row for name in part] for row in _rows(parts, flow)]
     if isinstance(body, Branches):

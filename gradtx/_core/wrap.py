@@ -34,6 +34,10 @@ class Around(Body):
     def width(self) -> int:
         return self.body.width
 
+    @property
+    def insides(self) -> list[Body]:
+        return [self.body]
+
     def parts(self) -> Iterator[tuple[str, Any]]:
         return iter((("", self.inner),))
 
@@ -84,6 +88,13 @@ class Wrapper(Body):
         """The body with every rule in it changed."""
         return self.with_children(tuple(map_rules_of(child, change) for child in self.children))
 
+    @property
+    def insides(self) -> list[Body]:
+        return [child.update.body for child in self.children]
+
+    def resting(self, flow: Flow) -> list[bool]:
+        return self.insides[0].resting(flow) if self.moves_as_inside else super().resting(flow)
+
     def parts(self) -> Iterator[tuple[str, Any]]:
         labels = self.inside if len(self.inside) > 1 else ("",)
         return iter(zip(labels, self.children, strict=True))
@@ -116,12 +127,9 @@ class SameState(Wrapper):
 
 def innermost(body: Body) -> Iterator[Body]:
     """The bodies that a body is made of in the end: lifted rules, and what is no chain of them."""
-    if isinstance(body, Around):
-        yield from innermost(body.body)
-    elif isinstance(body, (Composite, Wrapper)):
-        for child in body.children:
-            yield from innermost(child.update.body)
-    else:
+    for inside in body.insides:
+        yield from innermost(inside)
+    if not isinstance(body, (Around, Composite, Wrapper)):
         yield body
 
 

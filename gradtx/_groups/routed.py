@@ -7,10 +7,9 @@ import jax.numpy as jnp
 
 from .._core import leaves
 from .._core.body import Body, Group, Purpose, run, start, step
-from .._core.composite import Composite
 from .._core.flow import Flow
 from .._core.outside import group_of
-from .._core.wrap import Around, Wrapper
+from .._core.wrap import Wrapper
 
 
 @dataclasses.dataclass(eq=False)
@@ -142,13 +141,8 @@ def _frozen(body: Body, flow: Flow) -> list[bool]:
     groups = body.groups_of(flow)
     if groups is not None:
         return _frozen_in(groups, flow)
-    inside: Any = ()
-    if isinstance(body, Composite):
-        inside = body.bodies
-    elif isinstance(body, Around):
-        inside = (body.body,)
-    elif isinstance(body, Wrapper) and body.moves_as_inside:
-        inside = [child.update.body for child in body.children]
+    through = body.moves_as_inside or not isinstance(body, Wrapper)
+    inside = body.insides if through else []
     return _any_of([_frozen(part, flow) for part in inside], flow)
 
 

@@ -284,7 +284,7 @@ def guard(
             f"guard: `spikes` must be what gradtx.spikes(...) returned, but is {spikes!r}."
         )
     child = as_transformation(inner, "guard")
-    if judge.has_inside(child, LossScaling):
+    if judge.has_inside(child.update.body, LossScaling):
         raise ValueError(
             "guard: there is a `loss_scaling` inside, which has to see gradients that are not "
             "finite to find its scale. Put the guard into it: loss_scaling(guard(...))."

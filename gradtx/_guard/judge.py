@@ -166,12 +166,9 @@ def stop_if_told(owner: str, flow: Flow, state: Any, callback: bool) -> None:
         lax.cond(state.stopped, lambda: jax.debug.callback(host, said), lambda: None)
 
 
-def has_inside(tx: Any, kind: type) -> bool:
-    """Whether a transformation is of a kind of body, or has one in it."""
-    body = getattr(getattr(tx, "update", None), "body", None)  # a frozen group has no update
-    if body is None:
-        return False
-    return isinstance(body, kind) or any(has_inside(child, kind) for _, child in body.parts())
+def has_inside(body: Body, kind: type) -> bool:
+    """Whether a body is of a kind, or has one in it."""
+    return isinstance(body, kind) or any(has_inside(inside, kind) for inside in body.insides)
 
 
 def check_guards(state: Any, params: Any = None) -> None:

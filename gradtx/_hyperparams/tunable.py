@@ -114,9 +114,6 @@ class Tunable(Wrapper):
     def step(self, flow: Flow, state: Any) -> tuple[Any, Any]:
         return self._at_step(flow, state, lambda body, inner: step(body, flow, inner))
 
-    def resting(self, flow: Flow) -> list[bool]:
-        return self.inner.update.body.resting(flow)
-
     def point(self, purpose: Purpose, state: Any, params: Any) -> Any:
         with self.made(self.checked(state)) as inner:
             return inner.update.body.point(purpose, state.inner_state, params)

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 
 from .._core.body import Body, Lifted
-from .._core.composite import Composite
 from .._core.flow import Flow
 from .._core.fuse import cleared_with_caches, total
 from .._core.leaves import as_array
@@ -15,7 +14,7 @@ from .._core.meter import PARAM, UPDATE, Meter, apart
 from .._core.numerics import abs2, divide, residue, root, widened
 from .._core.reduce import axes_of, over_shards
 from .._core.stage import FusedStage
-from .._core.wrap import Around, Wrapper, need_params
+from .._core.wrap import need_params
 
 # Measured here, whatever is inside; the rest is said by what is inside.
 MEASURED = (
@@ -62,7 +61,7 @@ def places_of(body: Body, flow: Flow) -> Places:
 def _divide(body: Body, flow: Flow, inside: tuple[str, ...], places: Places) -> None:
     groups = body.groups_of(flow)
     if groups is None:
-        for child in _children(body):
+        for child in body.insides:
             _divide(child, flow, inside, places)
         return
     for group in groups:
@@ -72,14 +71,6 @@ def _divide(body: Body, flow: Flow, inside: tuple[str, ...], places: Places) -> 
         for index, keep in enumerate(group.kept):
             if keep and names:
                 places.put(index, "/".join(names))
-
-
-def _children(body: Body) -> Iterable[Body]:
-    if isinstance(body, Around):
-        return [body.body]
-    if isinstance(body, (Composite, Wrapper)):
-        return [child.update.body for child in body.children]
-    return []
 
 
 def _named(body: Body, fields: Iterable[str]) -> Iterable[Body]:
@@ -109,7 +100,7 @@ def _said(body: Body, flow: Flow | None, inside: tuple[str, ...]) -> Iterator[st
     groups = None if flow is None else body.groups_of(flow)
     if groups is None:
         heard = body.heard
-        children = _children(body) if heard is None else _named(body, heard)
+        children = body.insides if heard is None else _named(body, heard)
         for child in children:
             yield from _said(child, flow, inside)
         return

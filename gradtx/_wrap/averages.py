@@ -85,9 +85,6 @@ class _Averaged(Wrapper):
     dtype: Any
     moves_as_inside: ClassVar[bool] = True
 
-    def resting(self, flow: Flow) -> list[bool]:
-        return self.inner.update.body.resting(flow)
-
     def init(self, flow: Flow) -> Any:
         pairs = zip(copies_of(flow, self.dtype), self.resting(flow), strict=True)
         average = [None if rests else p for p, rests in pairs]
