@@ -314,10 +314,12 @@ __version__ = "0.1.0"
 # Imported when they are first asked for: the first would take a fifth of `import gradtx`, and they
 # make no transformation, so that no config needs them.
 _ON_REQUEST = ("curvature", "state")
+# These may need what is not installed, so `dir` does not show them.
+_WITH_PARTNERS = ("plot", "testing")
 
 
 def __getattr__(name: str) -> _Any:
-    if name in _ON_REQUEST:
+    if name in (*_ON_REQUEST, *_WITH_PARTNERS):
         return _import_module(f".{name}", __name__)
     raise _missing(name)
 

@@ -93,6 +93,7 @@ NUMBERS = {
     "acprop": _ACPROP,
     "adafactor": _ADAFACTOR + ", and momentum comes before the rate",
     "adan": _ADAN,
+    "add_decayed_weights / start": "Optax has no decay towards the start",
     "add_noise": _RANDOM,
     "chain / empty": "Optax has no chain of nothing",
     "galore": _GALORE,

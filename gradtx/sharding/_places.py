@@ -193,8 +193,10 @@ class Places:
     def _constrained(self, x: jax.Array, spec: PartitionSpec) -> jax.Array:
         """x where it is to lie along the axes that are not those of a `shard_map`."""
         if not leaves.is_traced(x):
-            mesh = jax.sharding.get_mesh()
-            return jax.device_put(x, NamedSharding(mesh, self._without(spec, self.manual)))
+            mesh, spec = jax.sharding.get_mesh(), self._without(spec, self.manual)
+            if not self.automatic:  # there compiled steps name every axis, and would differ
+                spec = PartitionSpec(*spec, *[None] * (x.ndim - len(spec)))
+            return jax.device_put(x, NamedSharding(mesh, spec))
         elsewhere = self.manual | (set(self.mesh.axis_names) - self.automatic)
         along_automatic = self._without(spec, elsewhere)
         if self.automatic and (len(along_automatic) or not len(self._without(spec, self.manual))):

@@ -130,6 +130,19 @@ def test_specs_are_read_off_explicit_arrays():
     assert tuple(updates["w"].sharding.spec) == (None, "model")
 
 
+def test_a_first_state_lies_where_compiled_steps_leave_it():
+    """Explicit places name every axis: P("data") is another trace than P("data", None)."""
+    mesh = jax.make_mesh((2, 4), ("data", "model"))
+    tx = sharded(gx.adamw(0.1))
+    with jax.set_mesh(mesh):
+        place = jax.NamedSharding(mesh, P("data", None))
+        params = {"w": jax.device_put(jnp.ones((8, 16)), place)}
+        step, state = jax.jit(tx.step), tx.init(params)
+        for _ in range(3):
+            params, state = step(params, state, params)
+    assert step._cache_size() == 1
+
+
 def test_init_on_shapes_gives_shapes_with_places():
     mesh = jax.make_mesh((2, 4), ("data", "model"))
     shapes = {k: jax.ShapeDtypeStruct((8, 16), jnp.float32) for k in ("a", "b")}
