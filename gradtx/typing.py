@@ -1,8 +1,9 @@
 """Types for those who write their own rules: what state fields hold, what arguments may be.
 
-State fields: `Count` of steps, `Tally` of other things, `Scalar`, `Scalars`, `Key` (one for the
-whole tree), `PerParam`, `PerParamReal`, `PerParamStack`, `PerParamReduced` (a tree like the
-parameters), `InnerState` (the state of what a wrapper wraps).
+State fields: `Count` of steps, `Clock`, a count of steps that has nothing to do with the arrays
+beside it, `Tally` of other things (calls that may have been no steps, micro-steps), `Scalar`,
+`Scalars`, `Key` (one for the whole tree), `PerParam`, `PerParamReal`, `PerParamStack`,
+`PerParamReduced` (a tree like the parameters), `InnerState` (the state of what a wrapper wraps).
 Arguments of constructors: `Real`, `NonNegative`, `Positive`, `Fraction` in [0, 1], `Decay` in
 [0, 1), `Threshold` in [0, inf], `PositiveInt`, `NonNegativeInt`, `DType`, and with a schedule
 allowed `LearningRate`, `RealOrSchedule`, `NonNegativeOrSchedule`, `DecayOrSchedule`. They are
@@ -26,6 +27,7 @@ from ._core.arguments import RealOrSchedule as RealOrSchedule
 from ._core.arguments import ScalarOrSchedule as ScalarOrSchedule
 from ._core.arguments import Schedule as Schedule
 from ._core.arguments import Threshold as Threshold
+from ._core.state import Clock as Clock
 from ._core.state import Count as Count
 from ._core.state import Field as Field
 from ._core.state import InnerState as InnerState

@@ -18,7 +18,7 @@ from .._core.transformation import (
     transformation,
 )
 from .._core.wrap import as_abstract_as, check_state, first_count
-from ..typing import Count, DType, InnerState, PerParam, Scalar, Tally
+from ..typing import Clock, DType, InnerState, PerParam, Scalar, Tally
 from .accumulating import MEAN, Accumulating, as_every
 
 
@@ -29,7 +29,7 @@ class AccumulateState(NamedTuple):
     """
 
     micro_step: Tally
-    count: Count
+    count: Clock
     weight: Scalar
     value: Scalar
     acc_grads: PerParam

@@ -20,7 +20,7 @@ from .._core.transformation import (
     transformation,
 )
 from .._core.wrap import as_abstract_as, check_state, first_count
-from ..typing import Count, DType, InnerState, PerParam, Scalars, Tally
+from ..typing import Clock, DType, InnerState, PerParam, Scalars, Tally
 from .accumulating import MEAN, SUM, Accumulating, as_every
 
 
@@ -28,7 +28,7 @@ class MultiStepsState(NamedTuple):
     """Micro-steps in the present step, steps, inner's state, the mean so far, what was skipped."""
 
     mini_step: Tally
-    gradient_step: Count
+    gradient_step: Clock
     inner_opt_state: InnerState
     acc_grads: PerParam
     skip_state: Scalars = ()

@@ -69,6 +69,9 @@ class Body:
     heard: ClassVar[tuple[str, ...] | None] = None
     # The names of the numbers that it says itself, by `flow.report`.
     reports: ClassVar[tuple[str, ...]] = ()
+    # Whether it divides by the scale of a loss, and whether it goes by how large updates are.
+    unscales: ClassVar[bool] = False
+    absolute: bool = False
 
     def parts(self) -> Iterator[tuple[str, Any]]:
         """(label, transformation) of what it is made of, for printing."""
@@ -299,6 +302,10 @@ class Lifted(Body):
     dtypes: dict[str, Any]
     where: Any = None
     start: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def absolute(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.rule.absolute
 
     def emit(self, plan: Plan) -> None:
         plan.rule(self)

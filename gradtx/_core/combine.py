@@ -8,6 +8,7 @@ from .describe import register
 from .foreign import Foreign
 from .numerics import add, divide, multiply
 from .rule import Rule
+from .scaled import check_order
 from .state import EmptyState
 from .transformation import (
     GradientTransformation,
@@ -34,6 +35,7 @@ def chain(*transformations: Any) -> GradientTransformation:
 
     Raises:
         TypeError: If a part is no transformation.
+        ValueError: If a clip stands before a `loss_scaling`.
 
     Example:
         >>> import gradtx as gx
@@ -45,6 +47,7 @@ def chain(*transformations: Any) -> GradientTransformation:
             └── scale_by_learning_rate(learning_rate=0.1)
     """
     children = tuple(as_transformation(t, "chain") for t in transformations)
+    check_order("chain", children)
     return from_body(Sequence("chain", children))
 
 
@@ -60,7 +63,7 @@ def named_chain(*transformations: tuple[str, Any]) -> GradientTransformation:
 
     Raises:
         TypeError: If an argument is no such pair.
-        ValueError: If a name is used twice.
+        ValueError: If a name is used twice, or a clip stands before a `loss_scaling`.
     """
     for pair in transformations:
         if not (isinstance(pair, (tuple, list)) and len(pair) == 2 and isinstance(pair[0], str)):
@@ -72,6 +75,7 @@ def named_chain(*transformations: tuple[str, Any]) -> GradientTransformation:
         if names.count(name) > 1:
             raise ValueError(f"named_chain: the name {name!r} must be used once, not twice.")
     children = tuple(as_transformation(t, "named_chain") for _, t in transformations)
+    check_order("named_chain", children)
     return from_body(Sequence("named_chain", children, names))
 
 

@@ -45,6 +45,8 @@ class Rule:
         reports: (name, what of `h`) of the numbers that a rule has to say to those who ask, such
             as ("clip_scale", "factor").
         point: (p, state) -> p. Where the next gradient is taken, if not at p.
+        absolute: Whether it goes by how large the updates are, in units of the gradient, as a clip
+            does: then they must not be those of a loss times a scale.
         still: Whether u is 0 whatever comes in, so that the parameter rests.
         params: Whether `update`, `accumulate` or `measure` read the parameter p.
         extras: Names of the extra arguments of `update` that `shared` reads.
@@ -70,6 +72,7 @@ class Rule:
     everywhere: bool | None = False
     reports: tuple[tuple[str, str], ...] = ()
     point: Callable | None = None
+    absolute: bool = False
     still: bool = False
     params: bool = False
     extras: tuple[str, ...] = ()

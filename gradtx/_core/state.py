@@ -24,12 +24,16 @@ class Field(NamedTuple):
             shapes, each axis of which is an axis of the parameter or of length 1. "inner": the
             state of a transformation inside a wrapper, or a tuple or dict of such.
         real: Whether the field is real also for complex parameters.
-        steps: Of a count, whether it counts the steps, so that a jump to a step sets it.
+        steps: Of a count, whether it counts the steps of the optimizer, so that a jump to a step
+            sets it; not calls that may be none, nor anything else.
+        alone: Of a count of steps, whether it goes on where the arrays beside it start anew, as
+            they do not need it for their correction of bias.
     """
 
     kind: str
     real: bool = False
     steps: bool = True
+    alone: bool = False
 
     @property
     def per_param(self) -> bool:
@@ -38,6 +42,7 @@ class Field(NamedTuple):
 
 
 Count = Annotated[jax.Array, Field("count")]
+Clock = Annotated[jax.Array, Field("count", alone=True)]
 Tally = Annotated[jax.Array, Field("count", steps=False)]
 Scalar = Annotated[jax.Array, Field("scalar")]
 Scalars = Annotated[Any, Field("scalar")]  # a small tree of them

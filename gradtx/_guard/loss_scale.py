@@ -75,6 +75,7 @@ class LossScaling(judge.Guarding):
     """
 
     reports: ClassVar[tuple[str, ...]] = ("loss_scale", "skipped_nonfinite", "streak")
+    unscales: ClassVar[bool] = True
     initial: Any
     numbers: tuple[Any, Any, Any]
     period: int

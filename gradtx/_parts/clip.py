@@ -44,7 +44,7 @@ def _clip_entries(g, state, p, h):
     return jnp.clip(g, -h.max_delta, h.max_delta), state
 
 
-_CLIP = Rule(_clip_entries)
+_CLIP = Rule(_clip_entries, absolute=True)
 
 
 @transformation
@@ -97,6 +97,7 @@ _CLIP_BY_GLOBAL_NORM = Rule(
     measure=measure_square_norm,
     conclude=_clipping_factor,
     everywhere=None,
+    absolute=True,
     reports=(("clip_scale", "factor"),),
 )
 _SCOPES = {
@@ -133,7 +134,7 @@ def _clip_block_norm(g, state, p, h):
     return g * shrinking(norm(g), h.max_norm), state
 
 
-_CLIP_BY_BLOCK_NORM = Rule(_clip_block_norm)
+_CLIP_BY_BLOCK_NORM = Rule(_clip_block_norm, absolute=True)
 
 
 @transformation
@@ -165,7 +166,7 @@ def _clip_block_rms(g, state, p, h):
     return g * shrinking(root_mean_square(g), h.threshold), state
 
 
-_CLIP_BY_BLOCK_RMS = Rule(_clip_block_rms)
+_CLIP_BY_BLOCK_RMS = Rule(_clip_block_rms, absolute=True)
 
 
 @transformation
@@ -211,4 +212,4 @@ def _clip_units(g, state, p, h):
     return g * shrinking(unit_norm(g, h.axis), limit), state
 
 
-_ADAPTIVE_GRAD_CLIP = Rule(_clip_units, params=True)
+_ADAPTIVE_GRAD_CLIP = Rule(_clip_units, params=True, absolute=True)

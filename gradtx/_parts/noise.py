@@ -8,13 +8,13 @@ from .._core.keys import as_key
 from .._core.numerics import root, safe_increment
 from .._core.rule import Rule
 from .._core.transformation import GradientTransformation, lift, transformation
-from ..typing import Count, Key, NonNegative, NonNegativeInt, Real
+from ..typing import Clock, Key, NonNegative, NonNegativeInt, Real
 
 
 class AddNoiseState(NamedTuple):
     """Step count, and the key that all noise is drawn from."""
 
-    count: Count
+    count: Clock
     rng_key: Key
 
 

@@ -18,7 +18,7 @@ from .._core.transformation import (
     transformation,
 )
 from .._core.wrap import Wrapper, check_state, first_count
-from ..typing import Count, InnerState
+from ..typing import InnerState, Tally
 from .choice import step_if, update_if
 
 
@@ -31,16 +31,16 @@ class ConditionFn(Protocol):
 
 
 class ConditionallyTransformState(NamedTuple):
-    """The state of the wrapped transformation, and the step count."""
+    """The state of the wrapped transformation, and the number of calls."""
 
     inner_state: InnerState
-    step: Count
+    step: Tally
 
 
 class ConditionallyMaskState(NamedTuple):
-    """Step count, and the state of the wrapped transformation."""
+    """Number of calls, and the state of the wrapped transformation."""
 
-    step: Count
+    step: Tally
     inner_state: InnerState
 
 
