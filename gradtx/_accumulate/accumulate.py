@@ -1,7 +1,7 @@
 """Accumulate the gradients of several micro-batches, by weight, into one step."""
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ from .._core.body import start
 from .._core.flow import Flow
 from .._core.leaves import describe_leaf, flatten, is_traced
 from .._core.numerics import safe_increment
+from .._core.outside import changed_before
 from .._core.transformation import (
     GradientTransformation,
     as_transformation,
@@ -40,6 +41,8 @@ class AccumulateState(NamedTuple):
 class _Accumulate(Accumulating):
     """A transformation that steps once for the weighted mean of several gradients."""
 
+    options: ClassVar[tuple[str, ...]] = ("weight", "flush", "value", "grad")
+
     def init(self, flow: Flow) -> Any:
         return AccumulateState(
             micro_step=first_count(flow),
@@ -47,7 +50,7 @@ class _Accumulate(Accumulating):
             weight=as_abstract_as(flow, jnp.zeros([], float)),
             value=as_abstract_as(flow, jnp.zeros([], float)),
             acc_grads=start(self.accumulator(), flow).acc_grads,
-            inner_state=start(self.inner.update.body, flow),
+            inner_state=start(self.inner.update.body, changed_before(flow)),
         )
 
     def collected(self, flow: Flow, state: Any) -> tuple[Any, Any, dict[str, Any]]:
@@ -71,13 +74,16 @@ class _Accumulate(Accumulating):
         complete = closed & (total > 0)
         new = AccumulateState(
             micro_step=jnp.where(closed, 0, done),
-            count=jnp.where(complete, safe_increment(state.count), state.count),
+            count=state.count,
             weight=jnp.where(closed, 0, total),
             value=state.value if value is None else value.astype(state.value.dtype),
             acc_grads=acc_grads,
             inner_state=state.inner_state,
         )
         return complete, new, extra
+
+    def counted(self, state: Any, taken: Any) -> Any:
+        return state._replace(count=jnp.where(taken, safe_increment(state.count), state.count))
 
     def _check_noise(self, flow: Flow) -> None:
         if flow.noise_by:
@@ -158,7 +164,8 @@ def accumulate(inner: Any, every: Any, *, dtype: DType | None = None) -> Gradien
       group of an epoch is a step of its own and not the start of the next epoch's first. With
       weight 0 it steps on what was there before, if anything was.
 
-    inner runs once in a step: its schedules, decay, averages and noise see steps only. Of the extra
+    inner runs once in a step: its schedules, decay, averages and noise see steps only. A group that
+    a guard inside leaves out is done with, but not counted as a step. Of the extra
     arguments it sees `value` as the weighted mean over the group, `weight` as the sum (so that
     accumulations nest), `grad` as a where it is the updates themselves, and all others as they came
     at the last micro-step. With `step` a micro-step touches nothing but a.
@@ -184,9 +191,9 @@ def accumulate(inner: Any, every: Any, *, dtype: DType | None = None) -> Gradien
 
     Raises:
         TypeError: If `inner` is no transformation or `every` neither an integer nor a function; on
-            update, if `weight`, `flush` or `value` is no scalar.
-        ValueError: If `every` is below 1; on update, if a known `weight` is negative or not finite,
-            or noise is drawn before it.
+            update, if that returns no integer, or if `weight`, `flush` or `value` is no scalar.
+        ValueError: If `every` is below 1; on update, if it returns less, a known `weight` is
+            negative or not finite, or noise is drawn before it.
 
     Differs: from `MultiSteps`, which is Optax's and gives each micro-step the same weight.
     """

@@ -7,9 +7,9 @@ from typing import Any, ClassVar, NamedTuple
 import jax.numpy as jnp
 
 from .._core.arguments import concrete_number, is_function
-from .._core.body import Lifted, run
+from .._core.body import Inside, Lifted, run
 from .._core.flow import Flow
-from .._core.leaves import describe_leaf
+from .._core.leaves import describe_leaf, is_traced
 from .._core.rule import Rule
 from .._core.wrap import Wrapper
 from .._wrap.choice import step_if, update_if
@@ -62,21 +62,32 @@ class Accumulating(Wrapper):
         """
         raise NotImplementedError
 
+    def counted(self, state: Any, taken: Any) -> Any:
+        """The state when it is known whether inner has made a step."""
+        del taken
+        return state
+
     def update(self, flow: Flow, state: Any) -> Any:
-        complete, state, extra = self.collected(flow, state)
-        (inside,), given = self.inner_states(state), flow.extra
-        flow.extra = extra
-        inner = update_if(complete, inside.body, flow, inside.state, otherwise="zero")
-        flow.extra = given
-        return self.with_inner_states(state, [inner])
+        def act(complete: Any, inside: Inside) -> tuple[None, Any]:
+            return None, update_if(complete, inside.body, flow, inside.state, otherwise="zero")
+
+        return self._run(flow, state, act)[1]
 
     def step(self, flow: Flow, state: Any) -> tuple[Any, Any]:
+        return self._run(
+            flow,
+            state,
+            lambda complete, inside: step_if(complete, inside.body, flow, inside.state),
+        )
+
+    def _run(self, flow: Flow, state: Any, act: Callable[..., Any]) -> tuple[Any, Any]:
         complete, state, extra = self.collected(flow, state)
-        (inside,), given = self.inner_states(state), flow.extra
-        flow.extra = extra
-        params, inner = step_if(complete, inside.body, flow, inside.state)
-        flow.extra = given
-        return params, self.with_inner_states(state, [inner])
+        (inside,), given, before = self.inner_states(state), flow.extra, flow.taken
+        flow.extra, flow.taken = extra, True
+        result, inner = act(complete, inside)
+        state = self.counted(state, flow.taken)
+        flow.extra, flow.taken = given, flow.taken if before is True else before & flow.taken
+        return result, self.with_inner_states(state, [inner])
 
     def accumulator(self, **numbers: Any) -> Lifted:
         """The rule with its numbers: `first`, `share` and `skip`."""
@@ -101,7 +112,19 @@ class Accumulating(Wrapper):
                 f"{self.name}: `{argument}` must return one number of micro-steps, but "
                 f"returned {describe_leaf(steps)}."
             )
-        return steps
+        if is_traced(steps):
+            return steps
+        number = concrete_number(steps)
+        if number is None or not number.is_integer():
+            raise TypeError(
+                f"{self.name}: `{argument}` must return an integer, but returned "
+                f"{describe_leaf(steps)}."
+            )
+        if number < 1:
+            raise ValueError(
+                f"{self.name}: `{argument}` must return at least 1, but returned {int(number)}."
+            )
+        return int(number)
 
 
 def as_every(owner: str, argument: str, every: Any) -> int | Callable[..., Any]:
@@ -109,10 +132,10 @@ def as_every(owner: str, argument: str, every: Any) -> int | Callable[..., Any]:
     if is_function(every):
         return every
     number = concrete_number(every)
-    if number is None or number != int(number):
+    if number is None or not number.is_integer():
         raise TypeError(
             f"{owner}: `{argument}` must be an integer or a function of the step, but is {every!r}."
         )
     if number < 1:
-        raise ValueError(f"{owner}: `{argument}` must be at least 1, but is {number}.")
+        raise ValueError(f"{owner}: `{argument}` must be at least 1, but is {int(number)}.")
     return int(number)

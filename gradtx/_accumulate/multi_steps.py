@@ -13,6 +13,8 @@ from .._core.describe import register
 from .._core.flow import Flow
 from .._core.leaves import describe_leaf, is_inexact
 from .._core.numerics import abs2, residue, safe_increment, widened
+from .._core.outside import changed_before
+from .._core.scaled import refuse_unscaling
 from .._core.transformation import (
     GradientTransformation,
     as_transformation,
@@ -112,7 +114,7 @@ class _MultiSteps(Accumulating):
         return MultiStepsState(
             mini_step=first_count(flow),
             gradient_step=first_count(flow),
-            inner_opt_state=start(self.inner.update.body, flow),
+            inner_opt_state=start(self.inner.update.body, changed_before(flow)),
             acc_grads=start(self.accumulator(), flow).acc_grads,
             skip_state=as_abstract_as(flow, self._first_skip_state(flow)),
         )
@@ -220,7 +222,8 @@ def MultiSteps(  # noqa: N802 (a class in Optax)
     Raises:
         TypeError: If `opt` is no transformation or `every_k_schedule` neither an integer nor a
             function; on update, if a function returns something else than it should.
-        ValueError: If `every_k_schedule` is below 1.
+        ValueError: If `every_k_schedule` is below 1, or a `loss_scaling` is inside although
+            micro-steps are left out.
 
     Differs: a is started anew after each step; Optax multiplies it by 0, so that an inf stays.
         Optax runs the inner transformation at each micro-step and drops what it does not want.
@@ -231,9 +234,12 @@ def MultiSteps(  # noqa: N802 (a class in Optax)
             "MultiSteps: `should_skip_update_fn` must be a function (updates, gradient_step, "
             f"params), but is {should_skip_update_fn!r}."
         )
+    inner = as_transformation(opt, "MultiSteps")
+    if should_skip_update_fn is not None:
+        refuse_unscaling("MultiSteps", inner)
     body = _MultiSteps(
         "MultiSteps",
-        as_transformation(opt, "MultiSteps"),
+        inner,
         every,
         MEAN if use_grad_mean else SUM,
         accumulator_dtype,

@@ -1,7 +1,6 @@
 """What a constructor's arguments may be: annotations that are read and checked at run time."""
 
 import dataclasses
-import difflib
 import inspect
 import math
 import numbers
@@ -13,6 +12,7 @@ from typing import Annotated, Any
 import jax
 import numpy as np
 
+from .hints import meant, who_takes, written_signature
 from .leaves import is_traced
 from .live import is_live
 
@@ -205,11 +205,17 @@ def bind(name: str, signature: inspect.Signature, args: tuple, kwargs: dict):
     named = [p.name for p in signature.parameters.values() if p.kind is not p.VAR_POSITIONAL]
     for given in kwargs:
         if given not in named and not takes_any:
-            close = difflib.get_close_matches(given, named, n=1, cutoff=0.5)
-            hint = f" Did you mean `{close[0]}`?" if close else ""
+            close = meant(given, named)
+            hint = who_takes(name, given, named) or (f" Did you mean `{close}`?" if close else "")
             takes = ", ".join(f"`{n}`" for n in named) or "nothing"
             raise TypeError(f"{name}: no argument is called `{given}`.{hint} It takes {takes}.")
     try:
         return signature.bind(*args, **kwargs)
     except TypeError as error:
-        raise TypeError(f"{name}: {error}; its signature is {name}{signature}.") from None
+        written = written_signature(name, signature)
+        choices = "".join(
+            f" `{p.name}` is one of {', '.join(map(repr, typing.get_args(p.annotation)))}."
+            for p in signature.parameters.values()
+            if f"'{p.name}'" in str(error) and typing.get_origin(p.annotation) is typing.Literal
+        )
+        raise TypeError(f"{name}: {error}; its signature is {written}.{choices}") from None

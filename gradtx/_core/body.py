@@ -15,6 +15,7 @@ import numpy as np
 
 from . import leaves
 from .flow import Flow
+from .hints import check_extra
 from .numerics import widened
 from .rule import Rule
 from .segment import Part
@@ -72,6 +73,13 @@ class Body:
     # Whether it divides by the scale of a loss, and whether it goes by how large updates are.
     unscales: ClassVar[bool] = False
     absolute: bool = False
+    # The extra arguments that it cannot do without, those that it can, and whether it hands all of
+    # them to functions that may take any.
+    needs: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    takes_any: bool = False
+    # Whether it goes by the dtype of each parameter.
+    by_dtype: ClassVar[bool] = False
 
     def parts(self) -> Iterator[tuple[str, Any]]:
         """(label, transformation) of what it is made of, for printing."""
@@ -142,6 +150,21 @@ class Body:
         """
         state = self.update(flow, state)
         return flow.applied(), state
+
+    @functools.cached_property
+    def extras(self) -> tuple[set[str], set[str], bool]:
+        """(needs and options, options, whether any may be taken) of it and of all inside."""
+        inside = [body.extras for body in self.insides]
+        options = set(self.options).union(*(some for _, some, _ in inside))
+        known = {*self.needs, *self.options}.union(*(every for every, _, _ in inside))
+        return known, options, self.takes_any or any(takes for _, _, takes in inside)
+
+    def check_extra(self, owner: str, given: dict[str, Any]) -> None:
+        """Raise if an extra argument is nearly called like one that may be left out, and was."""
+        if given:
+            known, options, takes_any = self.extras
+            if options and not takes_any:
+                check_extra(owner, given, known, options)
 
     @functools.cached_property
     def plan(self) -> "Plan":
@@ -304,7 +327,16 @@ class Lifted(Body):
     start: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
-    def absolute(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def needs(self) -> tuple[str, ...]:
+        given = dict(self.rule.defaults)
+        return (*(name for name in self.rule.extras if name not in given), *self.rule.trees)
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        return tuple(name for name, _ in self.rule.defaults)
+
+    @property
+    def absolute(self) -> bool:
         return self.rule.absolute
 
     def emit(self, plan: Plan) -> None:

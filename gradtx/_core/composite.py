@@ -77,7 +77,7 @@ def _describe_state(state: Any) -> str:
         return f"a dict with the keys {list(state)}"
     if type(state) is tuple:
         return f"a tuple of {len(state)}: ({', '.join(type(s).__name__ for s in state)})"
-    return f"a {type(state).__name__}"
+    return leaves.with_article(type(state).__name__)
 
 
 @dataclasses.dataclass(eq=False)

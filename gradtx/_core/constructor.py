@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from .arguments import bind, check_arguments
 from .describe import Description, register
 from .described import DescribedFunction
+from .hints import check_first
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,6 +31,7 @@ def described(function: F, make: Callable[[Description, Any], Any]) -> F:
     def constructor(*args, **kwargs):
         bound = bind(name, signature, args, kwargs)
         bound.apply_defaults()
+        check_first(name, signature, bound.arguments)
         check_arguments(name, annotations, bound.arguments)
         description = Description(constructor, signature, dict(bound.arguments))
         return make(description, function(*bound.args, **bound.kwargs))

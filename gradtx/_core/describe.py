@@ -59,6 +59,11 @@ def is_registered(function: Callable) -> bool:
     )
 
 
+def constructor_of(name: str) -> Callable | None:
+    """The registered function of that name, if there is one."""
+    return _REGISTRY.get(name)
+
+
 def lookup(name: str) -> Callable:
     """The registered function of that name, or an error that says how to get it there."""
     if name not in _REGISTRY:

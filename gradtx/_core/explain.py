@@ -41,7 +41,7 @@ def explain(body: Body, params: Any) -> str:
     flow = Flow("explain", described, None, {})
     held = _Held(flow)
     held.add(body, start(body, flow), flow, ())
-    groups, resting = _groups(body, flow), body.resting(flow)
+    groups, resting = groups_in(body, flow), body.resting(flow)
     rows_of = zip(_applied(body, flow), resting, strict=True)
     applied = [[_RESTS] if rests else row for row, rests in rows_of]
     rows = []
@@ -74,20 +74,20 @@ def _kind(leaf: Any) -> str:
     return str(leaf.dtype) if hasattr(leaf, "dtype") else type(leaf).__name__
 
 
-def _groups(body: Body, flow: Flow) -> list[tuple[str, ...]]:
+def groups_in(body: Body, flow: Flow) -> list[tuple[str, ...]]:
     """The names of the groups that each leaf is in, outermost first."""
     column: list[tuple[str, ...]] = [()] * len(flow.leaves)
     divided = body.groups_of(flow)
     if divided is None:
         for inside in body.insides:
-            inner = _groups(inside, flow)
+            inner = groups_in(inside, flow)
             column = [(*ours, *theirs) for ours, theirs in zip(column, inner, strict=True)]
         return column
     for group in divided:
         name = () if group.label is None else (str(group.label),)
         inner = [()] * len(column)
         if group.body is not None:
-            inner = _groups(group.body, flow.restricted(group.kept))
+            inner = groups_in(group.body, flow.restricted(group.kept))
         rows = zip(column, inner, group.kept, strict=True)
         column = [(*name, *i) if kept else old for old, i, kept in rows]
     return column

@@ -1,8 +1,8 @@
 """The updates on their way through a transformation."""
 
 import dataclasses
-import difflib
 import functools
+import re
 import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from . import leaves
 from .apply import apply_updates
 from .arguments import as_flag, is_function
 from .containers import by_path, hides_keys, plain
+from .hints import need_extra
 from .leaves import as_array
 from .meter import Meter
 from .reduce import Split
@@ -253,21 +254,25 @@ class Flow:
             )
         return function
 
+    def need(self, owner: str, *names: str, why: str = "") -> None:
+        """Raise if one of these extra arguments is missing, with all that are."""
+        need_extra(owner, names, self.extra, why)
+
     def _needed(self, owner: str, name: str) -> Any:
-        if name in self.extra:
-            return self.extra[name]
-        close = difflib.get_close_matches(name, self.extra, n=1, cutoff=0.4)
-        hint = f" `{close[0]}` was given: is that it?" if close else ""
-        raise TypeError(
-            f"{owner} needs the extra argument `{name}`: call update(updates, state, params, "
-            f"{name}=...).{hint}"
-        )
+        self.need(owner, name)
+        return self.extra[name]
 
     def mask(self, owner: str, mask: Any) -> list[bool]:
         """A mask, given as a tree of booleans, a prefix of it or a function, over the leaves."""
         if isinstance(mask, AllOf):
             columns = [self.mask(owner, m) for m in mask.masks]
             return [all(flags) for flags in zip(*columns, strict=True)]
+        if isinstance(mask, (str, re.Pattern)):
+            text = repr(mask if isinstance(mask, str) else mask.pattern)
+            raise TypeError(
+                f"{owner}: the mask must be a tree of booleans or a function of the parameters, "
+                f"but is {text}. A pattern of paths? Give gradtx.matching({text})."
+            )
         given = self.spread(owner, "the mask", "booleans", mask)
         flags = [as_flag(x) if on else False for x, on in zip(given, self.trainable, strict=True)]
         for index, flag in enumerate(flags):
@@ -309,7 +314,7 @@ class Flow:
             ) from error
 
     def report(self, name: str, value: Any, when: Any = True) -> None:
-        """Say a number to whoever listens.
+        """Say a number to whoever listens; in `init` one that is not 0 before the first step.
 
         Args:
             name: Its name, which gets those of the groups behind it. Of several with one name in

@@ -28,6 +28,14 @@ class Foreign(Body):
         """(updates, state, params, extra) -> what the pair's update returns."""
         return _caller(self.pair[1])
 
+    @functools.cached_property
+    def takes_any(self) -> bool:
+        return _takes(self.pair[1])[1]
+
+    @functools.cached_property
+    def needs(self) -> tuple[str, ...]:
+        return _takes(self.pair[1])[0]
+
     def init(self, flow: Flow) -> Any:
         given = flow.treedef.flatten_up_to(flow.tree)
         places = [i for i, p in enumerate(given) if leaves.is_abstract(p)]
@@ -68,6 +76,16 @@ class Foreign(Body):
             f"must be an array like the one given to it, {leaves.describe_leaf(given)}, but is "
             f"{leaves.describe_leaf(new)}."
         )
+
+
+def _takes(update: Callable) -> tuple[tuple[str, ...], bool]:
+    """The names of the extra arguments that an update takes, and whether it takes any."""
+    try:
+        parameters = list(inspect.signature(update).parameters.values())
+    except ValueError:
+        return (), False
+    names = tuple(p.name for k, p in enumerate(parameters) if k > 2 or p.kind is p.KEYWORD_ONLY)
+    return names, any(p.kind is p.VAR_KEYWORD for p in parameters)
 
 
 def _caller(update: Callable) -> Callable[..., Any]:

@@ -53,6 +53,11 @@ def path_names(tree) -> list[str]:
     return [jax.tree_util.keystr(path) or "(the whole tree)" for path in key_paths(tree)]
 
 
+def with_article(name: str) -> str:
+    """A name in a message: "an EmptyState"."""
+    return f"{'an' if name[:1] in 'AEIOUaeiou' else 'a'} {name}"
+
+
 def describe_leaf(leaf) -> str:
     """A leaf in a message: dtype and shape of an array, type and value of anything else."""
     if hasattr(leaf, "shape") and hasattr(leaf, "dtype"):

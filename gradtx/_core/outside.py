@@ -70,6 +70,13 @@ def stand_in(inner: Flow, flow: Flow) -> None:
         inner.outside = flow.outside.replaced(lambda column: now if _are(flow, column) else changed)
 
 
+def changed_before(flow: Flow) -> Flow:
+    """The flow that a first state is made for inside of what changes the updates before."""
+    if flow.outside is None:
+        return flow
+    return flow.branch(outside=flow.outside.replaced(lambda column: [None] * len(column)))
+
+
 def beyond(
     flow: Flow, owner: str, everywhere: bool | None, comes_first: bool
 ) -> list[tuple[Any, Split | None]]:

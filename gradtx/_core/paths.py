@@ -18,7 +18,7 @@ from .describe import register
 from .described import DescribedFunction
 from .leaves import describe_leaf, flatten, is_inexact
 
-Pattern = str | re.Pattern | Callable[[str, Any], Any] | tuple
+Pattern = str | re.Pattern[str] | Callable[[str, Any], Any] | tuple[Any, ...]
 
 _MOST_SHOWN = 24
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
@@ -147,6 +147,11 @@ def check_known(owner: str, pattern: Pattern, paths: Sequence[str]) -> None:
     """
     named = tuple(one for one in alternatives(pattern) if not is_function(one))
     for one in _unknown(named, tuple(paths)):
+        if list(paths) == [""]:
+            raise ValueError(
+                f"{owner}: the pattern {written(one)} matches no path: there is one array alone, "
+                "which has none. Inside flatten there are no paths: put flatten inside the group."
+            )
         whole = "" if one == pattern else f", a part of {written(pattern)},"
         raise ValueError(
             f"{owner}: the pattern {written(one)}{whole} matches no path.{_near(one, paths)} "

@@ -1,23 +1,14 @@
 """Where the gradients of a scaled loss must not go before the scale is divided out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from .body import Body
+from .wrap import every_body
 
 
-def bodies_in(tx: Any) -> Iterator[Body]:
-    """The body of a transformation, and those of all that it is made of."""
-    body = getattr(getattr(tx, "update", None), "body", None)  # a frozen group has no update
-    if body is not None:
-        yield body
-        for _, child in body.parts():
-            yield from bodies_in(child)
-
-
-def unscaling_in(tx: Any) -> str | None:
+def _unscaling_in(tx: Any) -> str | None:
     """The name of what divides by a loss scale in a transformation, if anything does."""
-    return next((body.name for body in bodies_in(tx) if body.unscales), None)
+    return next((body.name for body in every_body(tx.update.body) if body.unscales), None)
 
 
 def refuse_unscaling(owner: str, tx: Any) -> None:
@@ -26,7 +17,7 @@ def refuse_unscaling(owner: str, tx: Any) -> None:
     Raises:
         ValueError: If it is: the scale goes by the very gradients that it would not see.
     """
-    if name := unscaling_in(tx):
+    if name := _unscaling_in(tx):
         raise ValueError(
             f"{owner}: there is a `{name}` inside, which has to see gradients that are not finite "
             f"to find its scale. Put the {owner} into it: {name}({owner}(...))."
@@ -39,12 +30,11 @@ def check_order(owner: str, parts: Sequence[Any]) -> None:
     Raises:
         ValueError: If it does: what it sees are the gradients of the scaled loss.
     """
-    for index, part in enumerate(parts):
-        name = unscaling_in(part)
-        before = [body for tx in parts[:index] if name for body in bodies_in(tx) if body.absolute]
-        if before:
-            first = before[0].name
+    first = None
+    for part in parts:
+        if first and (name := _unscaling_in(part)):
             raise ValueError(
                 f"{owner}: `{first}` stands before `{name}`, so that it sees the gradients of the "
                 f"scaled loss. Put it inside: {name}(chain({first}(...), ...))."
             )
+        first = first or next((b.name for b in every_body(part.update.body) if b.absolute), None)

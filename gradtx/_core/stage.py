@@ -1,6 +1,7 @@
 """A fused stage: rules that run array by array, split only where one needs a whole-tree number."""
 
 import functools
+import numbers
 from typing import Any
 
 import jax
@@ -58,6 +59,7 @@ class FusedStage:
 
     def init(self, flow: Flow) -> list:
         """The states of the rules for the parameters that the flow carries."""
+        self._check_numbers_beyond(flow)
         all_leaves = flow.trainable
         masks = [all_leaves if rule.where is None else _mask(rule, flow) for rule in self.rules]
         numbers = self._init_numbers()
@@ -72,6 +74,12 @@ class FusedStage:
             self._init_state(rule, column, flow)
             for rule, column in zip(self.rules, columns, strict=True)
         ]
+
+    def _check_numbers_beyond(self, flow: Flow) -> None:
+        for number, ops in enumerate(self.runs if flow.outside is not None else []):
+            if ops and ops[-1][0] == "begin":
+                rule, comes_first = self.rules[ops[-1][1]], number == 0 and len(ops) == 1
+                beyond(flow, rule.name, rule.rule.everywhere, comes_first)
 
     @functools.cached_property
     def _init_program(self) -> Program:
@@ -145,7 +153,7 @@ class _StageRun:
         self.rows = [list(zip(*c, strict=True)) if c else None for c in self.columns]
         self.numbers = [
             {
-                key: _at_step(rule.name, rule.rule.clock, key, value, shared)
+                key: _at_step(rule, key, value, shared)
                 for key, value in rule.numbers.items()
             }
             for rule, shared in zip(stage.rules, self.shared, strict=True)
@@ -165,6 +173,7 @@ class _StageRun:
             raise ValueError(
                 f"{rule.name} needs the parameters: call update(updates, state, params)."
             )
+        self.flow.need(rule.name, *rule.needs)
         defaults = dict(rule.rule.defaults)
         return {
             name: self.flow.needed_extra(rule.name, name, defaults.get(name))
@@ -339,15 +348,17 @@ def _renumbered(ops: tuple, local: dict) -> tuple:
     )
 
 
-def _at_step(owner: str, clock: str, key: str, value, state):
+def _at_step(rule, key: str, value, state):
     """A hyperparameter as it is at this step; a schedule must give one number."""
     if schedule_of(value) is None:
         return value
-    now = at_step(value, getattr(state, clock))
+    now = at_step(value, getattr(state, rule.rule.clock))
+    called = next((public for public, name in rule.rule.reports if name == key), key)
     given = now.value if isinstance(now, DecayNumber) else now
-    if given is None or np.shape(given) != ():
+    is_number = isinstance(given, (numbers.Number, np.generic, np.ndarray, jax.Array))
+    if not is_number or np.shape(given) != ():
         raise TypeError(
-            f"{owner}: the schedule `{key}` must return one number, but returned "
+            f"{rule.name}: the schedule `{called}` must return one number, but returned "
             f"{leaves.describe_leaf(given)}."
         )
     return now

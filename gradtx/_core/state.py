@@ -7,6 +7,7 @@ from typing import Annotated, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from .leaves import with_article
 from .numerics import real_dtype_of
 
 Params = Any
@@ -88,8 +89,8 @@ def wrong_state(owner: str, kind: type, state: Any) -> ValueError:
             f"{given.__module__}. Put its arrays into the state of tx.init(params)."
         )
     return ValueError(
-        f"{owner}: its state must be a {kind.__name__}, but is a {given.__name__}. Was the state "
-        "made by init() of another optimizer?"
+        f"{owner}: its state must be {with_article(kind.__name__)}, but is "
+        f"{with_article(given.__name__)}. Was the state made by init() of another optimizer?"
     )
 
 

@@ -1,8 +1,9 @@
 """The one type of the library, and the decorator that makes its constructors."""
 
+import contextlib
 import dataclasses
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any, NamedTuple
 
 from . import body as bodies
@@ -16,6 +17,7 @@ from .described import reduced
 from .explain import explain
 from .flow import Flow
 from .foreign import Foreign
+from .hints import look_like_state, why_no_transformation
 from .rule import Rule, schedule_of
 
 
@@ -43,10 +45,29 @@ class Update:
         return self.description.name if self.description else self.body.name
 
     def __call__(self, updates, state, params=None, **extra):
-        flow = Flow(self.label, updates, params, extra)
-        state = bodies.run(self.body, flow, state, outermost=True)
+        self.body.check_extra(self.label, extra)
+        with _order_explained(self.label, updates=updates, params=params):
+            flow = Flow(self.label, updates, params, extra)
+            state = bodies.run(self.body, flow, state, outermost=True)
         new = flow.as_given()
         return new if flow.tree is updates else in_containers_of(updates, new), state
+
+
+@contextlib.contextmanager
+def _order_explained(
+    owner: str, order: str = "(updates, state, params)", **given: Any
+) -> Generator[None]:
+    """Say of an error inside whether a state was given in the place of something else."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        for name, tree in given.items():
+            if look_like_state(tree):
+                raise TypeError(
+                    f"{owner}: the {name} look like a state of a transformation: the order is "
+                    f"{order}."
+                ) from error
+        raise
 
 
 class _Pair(NamedTuple):
@@ -94,8 +115,11 @@ class GradientTransformation(_Pair):
         if not _is_ours(self):  # a pair of functions of the user's own, or one of them
             updates, state = self.update(grads, state, params, **extra)
             return apply_updates(params, updates), state
-        flow = Flow(self.update.label, grads, params, extra)
-        new, state = bodies.step(self.update.body, flow, state)
+        update = self.update
+        update.body.check_extra(update.label, extra)
+        with _order_explained(update.label, updates=grads, params=params):
+            flow = Flow(update.label, grads, params, extra)
+            new, state = bodies.step(update.body, flow, state)
         return new if flow.params_tree is params else in_containers_of(params, new), state
 
     def grad_params(self, state: Any, params: Any) -> Any:
@@ -130,7 +154,8 @@ class GradientTransformation(_Pair):
     def _point(self, purpose: bodies.Purpose, state: Any, params: Any) -> Any:
         if not _is_ours(self):
             return params
-        point = self.update.body.point(purpose, opened(state), plain(params))
+        with _order_explained(self.update.label, "(state, params)", params=params):
+            point = self.update.body.point(purpose, opened(state), plain(params))
         return in_containers_of(params, point)
 
     def explain(self, params: Any) -> str:
@@ -245,7 +270,7 @@ def as_transformation(pair: Any, owner: str) -> GradientTransformation:
     if functions is None or not all(callable(f) for f in functions):
         raise TypeError(
             f"{owner}: every part must be a transformation or a pair (init, update) of functions, "
-            f"but one is {pair!r}. Was a constructor not called?"
+            f"but one is {pair!r}. {why_no_transformation(owner, pair)}"
         )
     body = Foreign(functions)
     return _OpaqueTransformation(Init(None, body), Update(None, body))

@@ -125,6 +125,13 @@ class SameState(Wrapper):
         return states[0]
 
 
+def every_body(body: Body) -> Iterator[Body]:
+    """A body, and those of all that it is made of."""
+    yield body
+    for inside in body.insides:
+        yield from every_body(inside)
+
+
 def innermost(body: Body) -> Iterator[Body]:
     """The bodies that a body is made of in the end: lifted rules, and what is no chain of them."""
     for inside in body.insides:

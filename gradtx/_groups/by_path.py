@@ -1,7 +1,7 @@
 """Groups of parameters by path: an optimizer for each, and frozen ones."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from .._core.body import Body, Group, Inside
@@ -168,6 +168,13 @@ def groups(*rules: Any) -> GradientTransformation:
         >>> sorted(tx.init(params))
         ['*', '*/b']
     """
+    if len(rules) == 1 and isinstance(rules[0], Mapping):
+        raise TypeError("groups: it takes rules, not a dict of them. Give groups(*rules.items()).")
+    if len(rules) == 1 and _are_rules(rules[0]):
+        raise TypeError(
+            f"groups: it takes rules one by one, not a {type(rules[0]).__name__} of them. Give "
+            "groups(*rules)."
+        )
     made = [_rule_of(rule) for rule in rules]
     names = [rule.name for rule in made]
     if not made:
@@ -178,6 +185,18 @@ def groups(*rules: Any) -> GradientTransformation:
             "transformation)."
         )
     return from_body(_Groups("groups", False, tuple(made)))
+
+
+def _are_rules(given: Any) -> bool:
+    """Whether these are several rules, or one in a list: no pattern is a list or has a None."""
+    return isinstance(given, (list, tuple)) and any(
+        isinstance(x, (list, tuple)) and len(x) in (2, 3) and _is_assigned(x[-1]) for x in given
+    )
+
+
+def _is_assigned(x: Any) -> bool:
+    """Whether a rule may end with it."""
+    return x is None or (isinstance(x, tuple) and len(x) == 2 and all(map(callable, x)))
 
 
 def _rule_of(rule: Any) -> PathRule:
@@ -233,5 +252,6 @@ def trainable(inner: Any, pattern: Any) -> GradientTransformation:
         >>> tx.init(params)[0].mu["dense"]["kernel"] is None
         True
     """
+    child = as_transformation(inner, "trainable")
     check_pattern("trainable", pattern)
-    return from_body(_Trainable("trainable", False, as_transformation(inner, "trainable"), pattern))
+    return from_body(_Trainable("trainable", False, child, pattern))

@@ -52,8 +52,9 @@ class Routed(Wrapper):
         return column
 
     def init(self, flow: Flow) -> Any:
-        groups = self._moving(flow)
-        states = [start(group.body, flow.restricted(group.kept)) for group in groups]
+        frozen = _frozen_in(self.groups_of(flow), flow)
+        moving = self._moving(flow)
+        states = [start(g.body, _flow_of(g, flow, frozen, self.counts)) for g in moving]
         return self.with_inner_states(None, states)
 
     def update(self, flow: Flow, state: Any) -> Any:
@@ -112,10 +113,7 @@ class _Divided:
 
     def _part(self, body: Routed, group: Group) -> Flow:
         flow = self.flow
-        rows = zip(flow.trainable, group.kept, self.frozen, strict=True)
-        others = [on and not (kept or frozen) for on, kept, frozen in rows]
-        name = None if group.label is None else str(group.label)
-        part = group_of(flow, group.kept, others, name, body.counts)
+        part = _flow_of(group, flow, self.frozen, body.counts)
         if body.mask_extras:
             extra = flow.extra.items()
             part.extra = {key: _masked_like(flow, group.kept, x) for key, x in extra}
@@ -126,6 +124,13 @@ class _Divided:
         flow = self.flow
         passing = [flow.branch()] if any(self.passes) else []
         flow.hear_of([*(part for _, part, _ in self.parts), *passing])
+
+
+def _flow_of(group: Group, flow: Flow, frozen: list[bool], counts: bool | None) -> Flow:
+    rows = zip(flow.trainable, group.kept, frozen, strict=True)
+    others = [on and not (kept or rests) for on, kept, rests in rows]
+    name = None if group.label is None else str(group.label)
+    return group_of(flow, group.kept, others, name, counts)
 
 
 def _frozen_in(groups: list[Group], flow: Flow) -> list[bool]:

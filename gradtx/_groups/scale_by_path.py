@@ -32,7 +32,8 @@ def scale_by_path(*rules: Any) -> GradientTransformation:
     Raises:
         TypeError: If a rule is no such tuple, or c no known number.
         ValueError: If there are no rules, or c is not finite; on init, if a pattern matches no
-            path or a rule has no parameter.
+            path, or if earlier rules have all parameters that it matches. A rule is no error that
+            matches only parameters which do not come here: those of other groups, or not trained.
 
     Example:
         >>> import gradtx as gx

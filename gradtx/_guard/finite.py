@@ -9,6 +9,7 @@ import numpy as np
 from .._core.body import start
 from .._core.flow import Flow
 from .._core.numerics import safe_increment
+from .._core.scaled import refuse_unscaling
 from .._core.transformation import (
     GradientTransformation,
     as_transformation,
@@ -89,11 +90,13 @@ def apply_if_finite(
 
     Raises:
         TypeError: If `inner` is no transformation.
-        ValueError: If `max_consecutive_errors` is below 0.
+        ValueError: If `max_consecutive_errors` is below 0, or a `loss_scaling` is inside.
 
     Differs: Optax goes on counting after it gave up, and so takes every step that follows, finite
         or not, until one is finite.
     """
     name = "apply_if_finite"
     patience = int(min(max_consecutive_errors, np.iinfo(np.int32).max))  # where counts stay
-    return from_body(_ApplyIfFinite(name, as_transformation(inner, name), patience))
+    child = as_transformation(inner, name)
+    refuse_unscaling(name, child)
+    return from_body(_ApplyIfFinite(name, child, patience))

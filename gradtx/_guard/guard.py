@@ -15,6 +15,8 @@ from .._core.flow import Flow
 from .._core.fuse import cleared_with_caches
 from .._core.leaves import is_traced
 from .._core.numerics import abs2, root, safe_increment, widened
+from .._core.outside import changed_before
+from .._core.scaled import refuse_unscaling
 from .._core.transformation import (
     GradientTransformation,
     as_transformation,
@@ -24,7 +26,6 @@ from .._core.transformation import (
 from .._core.wrap import as_abstract_as, check_state, first_count
 from ..typing import InnerState, Scalar, Scalars, Tally
 from . import judge
-from .loss_scale import LossScaling
 from .spikes import SpikeRule, given_loss, is_spike
 
 POLICIES = ("skip", "zero_leaf", "raise")
@@ -88,14 +89,19 @@ class _Guard(judge.Guarding):
     give_up_after: int | None
     callback: bool
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return ("value",) if self.spikes and "loss" in self.spikes.of else ()
+
     def init(self, flow: Flow) -> Any:
+        inside = changed_before(flow) if self.policy == "zero_leaf" else flow
         return GuardState(
             *(first_count(flow) for _ in range(4)),
             stopped=as_abstract_as(flow, jnp.array(False)),
             bad_leaves=as_abstract_as(flow, judge.no_leaves()),
             filled=first_count(flow),
             windows=as_abstract_as(flow, self.spikes.start() if self.spikes else {}),
-            inner_state=start(self.inner.update.body, flow),
+            inner_state=start(self.inner.update.body, inside),
         )
 
     def judged(self, flow: Flow, state: Any) -> judge.Verdict:
@@ -284,10 +290,6 @@ def guard(
             f"guard: `spikes` must be what gradtx.spikes(...) returned, but is {spikes!r}."
         )
     child = as_transformation(inner, "guard")
-    if judge.has_inside(child.update.body, LossScaling):
-        raise ValueError(
-            "guard: there is a `loss_scaling` inside, which has to see gradients that are not "
-            "finite to find its scale. Put the guard into it: loss_scaling(guard(...))."
-        )
+    refuse_unscaling("guard", child)
     limit = None if give_up_after is None else int(give_up_after)
     return from_body(_Guard("guard", child, on_nonfinite, spikes, limit, bool(callback)))

@@ -166,11 +166,6 @@ def stop_if_told(owner: str, flow: Flow, state: Any, callback: bool) -> None:
         lax.cond(state.stopped, lambda: jax.debug.callback(host, said), lambda: None)
 
 
-def has_inside(body: Body, kind: type) -> bool:
-    """Whether a body is of a kind, or has one in it."""
-    return isinstance(body, kind) or any(has_inside(inside, kind) for inside in body.insides)
-
-
 def check_guards(state: Any, params: Any = None) -> None:
     """Raise a FloatingPointError if a guard has stopped the run.
 

@@ -13,6 +13,7 @@ from .._core.composite import Sequence
 from .._core.flow import Flow
 from .._core.fuse import cleared_with_caches
 from .._core.numerics import safe_increment
+from .._core.outside import changed_before
 from .._core.rule import Rule
 from .._core.state import EmptyState
 from .._core.transformation import (
@@ -83,6 +84,7 @@ class LossScaling(judge.Guarding):
     callback: bool
 
     def init(self, flow: Flow) -> Any:
+        flow.report("loss_scale", self.initial)
         return LossScaleState(
             count=first_count(flow),
             scale=as_abstract_as(flow, jnp.array(self.initial, jnp.float32)),
@@ -91,7 +93,7 @@ class LossScaling(judge.Guarding):
             nonfinite=first_count(flow),
             stopped=as_abstract_as(flow, jnp.array(False)),
             bad_leaves=as_abstract_as(flow, judge.no_leaves()),
-            inner_state=start(self.inner.update.body, flow),
+            inner_state=start(self.inner.update.body, changed_before(flow)),
         )
 
     def judged(self, flow: Flow, state: Any) -> judge.Verdict:

@@ -11,6 +11,7 @@ import numpy as np
 from .._core.arguments import check_arguments, is_function
 from .._core.body import Body
 from .._core.containers import boxed_as, opened
+from .._core.first import transformation_first
 from .._core.leaves import is_traced
 from .._core.transformation import as_transformation
 from .held import HeldSchedule, made_of, number_dtype, released, replaced, value_of
@@ -102,6 +103,7 @@ def _with_tunables(body: Body, state: Any, states: Iterator[TunableState]) -> An
     return body.with_inner_states(state, inner) if inner else state
 
 
+@transformation_first
 def hyperparams(tx: Any, state: Any) -> dict[str, jax.Array]:
     """The hyperparameters that are in a state, as the next step uses them.
 
@@ -126,6 +128,7 @@ def hyperparams(tx: Any, state: Any) -> dict[str, jax.Array]:
     return {name: now[found.at][found.key] for name, found in pairs}
 
 
+@transformation_first
 def set_hyperparams(
     tx: Any, state: Any, values: Mapping[str, Any] | None = None, /, **named: Any
 ) -> Any:
@@ -162,6 +165,7 @@ def set_hyperparams(
     return boxed_as(state, held.with_entries(entries))
 
 
+@transformation_first
 def release_hyperparams(tx: Any, state: Any, *names: str) -> Any:
     """A state in which numbers that were set follow their schedules again.
 
@@ -190,6 +194,7 @@ def release_hyperparams(tx: Any, state: Any, *names: str) -> Any:
     return boxed_as(state, new)
 
 
+@transformation_first
 def sweep(
     tx: Any, params: Any, values: Mapping[str, Any] | None = None, /, **named: Any
 ) -> tuple[Any, Any]:

@@ -2,7 +2,6 @@
 
 import collections
 import dataclasses
-import difflib
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -18,6 +17,7 @@ from .._core.arguments import (
     may_be_scheduled,
 )
 from .._core.describe import Description
+from .._core.hints import meant
 from .._core.leaves import is_traced
 from .._core.transformation import GradientTransformation
 
@@ -211,8 +211,8 @@ def find(
                 f"{owner}: `{name}` cannot vary: in {place.owner} it {why}. The numbers that may "
                 f"vary are {_listed(names)}."
             )
-    close = difflib.get_close_matches(name, [*names, *(p.argument for p in places)], n=1)
-    hint = f" Did you mean `{close[0]}`?" if close else ""
+    close = meant(name, [*names, *(place.argument for place in places)], cutoff=0.6)
+    hint = f" Did you mean `{close}`?" if close else ""
     raise ValueError(f"{owner}: there is no number `{name}`.{hint} There are {_listed(names)}.")
 
 

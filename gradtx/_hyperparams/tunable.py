@@ -26,10 +26,11 @@ from .._core.wrap import (
     Wrapper,
     as_abstract_as,
     check_state,
+    every_body,
     first_count,
     map_rules_of,
 )
-from ..typing import Count, InnerState, Scalars, Schedule
+from ..typing import Clock, InnerState, Scalars, Schedule
 from .held import (
     HeldSchedule,
     check_held,
@@ -60,7 +61,7 @@ STARTS: contextvars.ContextVar[dict[int, list] | None] = contextvars.ContextVar(
 class TunableState(NamedTuple):
     """Steps so far, the hyperparameters by name, and the state of the transformation."""
 
-    count: Count
+    count: Clock
     hyperparams: Scalars
     inner_state: InnerState
 
@@ -273,6 +274,8 @@ def tunable(tx: Any, /, *names: str, **schedules: Schedule) -> GradientTransform
     survey = Survey(given)
     places = [number.place for number in survey.numbers]
     if not places:
+        if any(isinstance(body, Tunable) for body in every_body(given.update.body)):
+            raise ValueError(f"{owner}: it is tunable already, all of it: {tx!r}.")
         raise ValueError(f"{owner}: there is no number that may vary in {tx!r}.")
     for name, schedule in schedules.items():
         if not is_function(schedule):

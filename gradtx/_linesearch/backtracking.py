@@ -12,7 +12,7 @@ from .._core.state import Field
 from .._core.transformation import GradientTransformation, from_body, transformation
 from .._core.wrap import check_state
 from ..typing import Interval, NonNegative, NonNegativeInt, Numeric, PerParam, Positive, Scalar
-from .line import Line, first_state, number_dtype, print_if, repeat
+from .line import OWN, Line, first_state, number_dtype, print_if, repeat
 
 
 class BacktrackingLinesearchInfo(NamedTuple):
@@ -104,6 +104,7 @@ class _Backtracking(Body):
         verbose: Whether a search that fails says so.
     """
 
+    needs: ClassVar[tuple[str, ...]] = OWN
     name: str
     limits: _Limits
     store_grad: bool

@@ -40,6 +40,7 @@ class Line:
 
     def __init__(self, owner: str, flow: Flow, dtype: Any):
         need_params(owner, flow)
+        flow.need(owner, *OWN)
         value_fn = flow.needed_function(owner, "value_fn")
         self.owner, self.dtype, self._flow = owner, dtype, flow
         self._value_fn = functools.partial(value_fn, **_arguments(owner, value_fn, flow.extra))

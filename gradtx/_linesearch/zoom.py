@@ -12,7 +12,7 @@ from .._core.state import Field
 from .._core.transformation import GradientTransformation, from_body, transformation
 from .._core.wrap import check_state
 from ..typing import Interval, NonNegative, Numeric, PerParam, PositiveInt, Scalar, Threshold
-from .line import Line, chosen, first_state, number_dtype, print_if, repeat
+from .line import OWN, Line, chosen, first_state, number_dtype, print_if, repeat
 from .wolfe import Limits, Search, first, learn
 
 _STRATEGIES = ("one", "keep")
@@ -49,6 +49,7 @@ class _ZoomLinesearch(Body):
         verbose: Whether a search that fails says so.
     """
 
+    needs: ClassVar[tuple[str, ...]] = OWN
     name: str
     limits: Limits
     keeps: bool

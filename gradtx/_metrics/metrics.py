@@ -55,8 +55,14 @@ class _WithMetrics(Wrapper):
 
     def init(self, flow: Flow) -> Any:
         keys = self._keys(flow)
-        values = {key: as_abstract_as(flow, jnp.zeros([], jnp.float32)) for key in keys}
-        return MetricsState(values, start(self.inner.update.body, flow))
+        listening = flow.branch(reports={})
+        inner = start(self.inner.update.body, listening)
+        said = listening.reports or {}
+        first = {key: said[key][0] if key in said else 0.0 for key in keys}
+        values = {
+            key: as_abstract_as(flow, jnp.array(x, jnp.float32)) for key, x in first.items()
+        }
+        return MetricsState(values, inner)
 
     def update(self, flow: Flow, state: Any) -> Any:
         state = check_state(self.name, MetricsState, state)
@@ -138,7 +144,7 @@ def with_metrics(inner: Any, /, *names: str, per_group: bool = False) -> Gradien
     guard, or a micro-step of an accumulation) numbers of the step keep their last value; grad_norm,
     nonfinite_leaves and what is said outside of what was skipped are of each call. Around an
     accumulation skipped_steps counts micro-steps, too: put `with_metrics` inside to have numbers of
-    the accumulated gradient and of whole steps only.
+    the accumulated gradient and of whole steps only. Derivatives do not go through the numbers.
 
     Shapes: any. Each number is a scalar in float32. All are 0 before the first step.
     Units: grad_norm is in units of the gradient, update_norm and param_norm in those of the
@@ -157,8 +163,8 @@ def with_metrics(inner: Any, /, *names: str, per_group: bool = False) -> Gradien
     Raises:
         TypeError: If `inner` is no transformation, or a name no string.
         ValueError: If a name is unknown, or nothing in inner says it; on init, if `per_group` is
-            asked for without groups; on update, if param_norm or update_ratio are asked for without
-            parameters.
+            asked for without groups, or two of them have one name; on update, if param_norm or
+            update_ratio are asked for without parameters.
 
     Example:
         >>> import jax.numpy as jnp, gradtx as gx

@@ -1,10 +1,11 @@
 """What metrics are read from: sums over arrays, groups of leaves, what parts say of themselves."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from .._core.body import Body, Lifted
 from .._core.flow import Flow
@@ -41,9 +42,18 @@ class Places:
     def __init__(self, size: int):
         self.names, self.of = [""], [0] * size
         self.within: dict[str, set[int]] = {}
+        self._labels: dict[str, tuple[Hashable, ...]] = {}
 
-    def put(self, index: int, name: str) -> None:
+    def put(self, index: int, labels: tuple[Hashable, ...]) -> None:
         """Say which group a leaf belongs to; the first one is its own, others are around that."""
+        name = "/".join(map(str, labels))
+        known = self._labels.setdefault(name, labels)
+        if known != labels:
+            raise ValueError(
+                f"with_metrics: two groups would have the numbers of {name!r}: {list(known)} and "
+                f"{list(labels)}, each from the outermost group to the one inside. Give one of "
+                "them another name."
+            )
         if name not in self.names:
             self.names.append(name)
         if self.of[index] == 0:
@@ -58,19 +68,19 @@ def places_of(body: Body, flow: Flow) -> Places:
     return places
 
 
-def _divide(body: Body, flow: Flow, inside: tuple[str, ...], places: Places) -> None:
+def _divide(body: Body, flow: Flow, inside: tuple[Hashable, ...], places: Places) -> None:
     groups = body.groups_of(flow)
     if groups is None:
         for child in body.insides:
             _divide(child, flow, inside, places)
         return
     for group in groups:
-        names = inside if group.label is None else (*inside, str(group.label))
+        labels = inside if group.label is None else (*inside, group.label)
         if group.body is not None:
-            _divide(group.body, flow.restricted(group.kept), names, places)
+            _divide(group.body, flow.restricted(group.kept), labels, places)
         for index, keep in enumerate(group.kept):
-            if keep and names:
-                places.put(index, "/".join(names))
+            if keep and labels:
+                places.put(index, labels)
 
 
 def _named(body: Body, fields: Iterable[str]) -> Iterable[Body]:
@@ -241,7 +251,7 @@ class Reading:
                     f"{self.body.name}: nobody says {key!r} in this step. What is said is "
                     f"{sorted(said)}. Was the state made by init() of another optimizer?"
                 )
-            value = jnp.asarray(value).astype(jnp.float32)
+            value = lax.stop_gradient(jnp.asarray(value).astype(jnp.float32))
             new[key] = value if when is True else jnp.where(when, value, before)
         return new
 

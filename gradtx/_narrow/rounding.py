@@ -1,7 +1,7 @@
 """Parameters of 16 bits that still move: three ways to round what a step makes of them."""
 
 import dataclasses
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,14 +21,14 @@ from .._core.transformation import (
     transformation,
 )
 from .._core.wrap import Wrapper, check_state, need_params
-from ..typing import Count, InnerState, Key, NonNegativeInt, PerParam
+from ..typing import Clock, Count, InnerState, Key, NonNegativeInt, PerParam
 from .narrow import NARROW, at_random, halved, joined, nearest, once
 
 
 class StochasticRoundingState(NamedTuple):
     """Step count, the key that all rounding is drawn from, inner's state."""
 
-    count: Count
+    count: Clock
     rng_key: Key
     inner_state: InnerState
 
@@ -148,6 +148,7 @@ class _WithRounding(Wrapper):
     inner: Any
     method: str
     key: jax.Array | None
+    by_dtype: ClassVar[bool] = True
 
     def init(self, flow: Flow) -> Any:
         how = _METHODS[self.method]

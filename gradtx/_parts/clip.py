@@ -62,6 +62,10 @@ def clip_by_global_norm(
     have been changed before, those of the others are not known as they would be, and it raises.
     Inside `partition` and `masked` n is over the arrays of its own group, as in Optax.
 
+    Where n is inf or nan the factor is 0, unless `max_norm` is inf: what is finite rests, and what
+    is not comes out as nan. So a gradient that is not finite moves no other array, and a guard
+    around or behind the clip, or the one of its group, still sees it.
+
     Shapes: any. The norm is one number for the whole tree, taken in float32 or wider. Inside
         `jax.shard_map` it is that of the shard, unless in `gradtx.sharding.sharded`.
     Units: `max_norm` is in units of the gradient.
@@ -80,6 +84,8 @@ def clip_by_global_norm(
             over several groups and it does not come first.
 
     Source: Pascanu, Mikolov, Bengio 2013, https://arxiv.org/abs/1211.5063, Algorithm 1.
+    Differs: from Optax and PyTorch, where all arrays become nan where n is nan. In groups that
+        would get past the guards of those whose gradients are finite.
     """
     if scope not in _SCOPES:
         raise ValueError(

@@ -28,6 +28,14 @@ class WeightDecay(Described):
     """
 
     __slots__ = ("cautious", "coupling", "description", "peak", "rate", "towards", "where")
+    belongs = "It is a value for weight_decay=...; in a chain use add_decayed_weights(...)."
+
+    rate: Any
+    coupling: str
+    cautious: bool
+    towards: str
+    where: Any
+    peak: Any
 
     def __init__(
         self, rate: Any, coupling: str, cautious: bool, towards: str, where: Any, peak: Any

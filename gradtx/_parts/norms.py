@@ -23,7 +23,11 @@ def root_mean_square(x: jax.Array) -> jax.Array:
 
 
 def shrinking(size: jax.Array, limit: jax.Array) -> jax.Array:
-    """The factor min(1, limit / size), also where both are 0."""
+    """The factor min(1, limit / size), also where both are 0.
+
+    A size that is nan counts as inf: what it is of may be too large, and nan entries stay nan.
+    """
+    size = jnp.where(jnp.isnan(size), jnp.inf, size)
     too_large = size > limit
     return jnp.where(too_large, limit / jnp.where(too_large, size, 1), 1)
 

@@ -15,14 +15,14 @@ from .._core.rule import Rule
 from .._core.state import EmptyState
 from .._core.transformation import GradientTransformation, from_body, lift, transformation
 from .._core.wrap import check_state
-from ..typing import Count, Key, NonNegative, NonNegativeInt
+from ..typing import Clock, Key, NonNegative, NonNegativeInt
 from .examples import clip_factors, example_arrays, square_norms, weighted_sum
 
 
 class AddPrivateNoiseState(NamedTuple):
     """Step count, and the key that all noise is drawn from."""
 
-    count: Count
+    count: Clock
     rng_key: Key
 
 
@@ -38,6 +38,7 @@ class _ClipPerExample(Body):
     name: str
     limit: Any
     any_shape = True
+    absolute = True
 
     def init(self, flow: Flow) -> Any:
         del flow

@@ -145,6 +145,8 @@ def mechanize(
 
     and the parameters become p_0 + S D, p_0 being those at the first step.
 
+    It bets on every g that it is given: an accumulation or a guard belongs around it, not inside.
+
     Shapes: D is shaped like the parameters, in float32 or wider: a copy of them besides the state
         of the base. r, m, v and s have n entries.
     Units: S has none.

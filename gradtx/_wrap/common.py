@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._core import leaves
+from .._core.body import Body
 from .._core.flow import Flow
 from .._core.leaves import (
     as_array,
@@ -17,6 +18,7 @@ from .._core.leaves import (
     path_names,
 )
 from .._core.numerics import accumulator_dtype, with_precision_of
+from .._core.stage import FusedStage
 from .._core.state import cast_like
 
 
@@ -58,6 +60,17 @@ def either(wanted: Any, new: Any, old: Any) -> Any:
     if not is_traced(wanted):
         return new if wanted else old
     return jax.tree.map(lambda n, o: jnp.where(wanted, n, o), new, old)
+
+
+def always_steps(body: Body, flow: Flow) -> bool:
+    """Whether it is known beforehand that what a flow is sent through makes a step of it."""
+    return flow.taken is True and all(isinstance(x, FusedStage) for x in body.plan.stages)
+
+
+def taken_by_then(flow: Flow) -> Any:
+    """Whether a flow was a step up to where it is: a number for a rule, asked where that runs."""
+    # Rules ask schedules when they begin, and so after all that stands before them.
+    return lambda count: jnp.asarray(flow.taken).astype(float)
 
 
 def as_gradients(owner: str, flow: Flow, returned: Any) -> list:

@@ -63,6 +63,10 @@ class _Conditional(Wrapper):
     state_type: ClassVar[Any]
     otherwise: ClassVar[str]
 
+    @property
+    def takes_any(self) -> bool:
+        return self.forward_extra
+
     def init(self, flow: Flow) -> Any:
         inner_state = start(self.inner.update.body, flow)
         return self.state_type(inner_state=inner_state, step=first_count(flow))

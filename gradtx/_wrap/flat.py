@@ -20,7 +20,7 @@ from .._core.transformation import (
     from_body,
     transformation,
 )
-from .._core.wrap import SameState
+from .._core.wrap import SameState, every_body
 
 
 @dataclasses.dataclass(eq=False)
@@ -35,9 +35,20 @@ class _Flatten(SameState):
     inner: Any
 
     def init(self, flow: Flow) -> Any:
+        self._check_dtypes(flow)
         return start(
             self.inner.update.body, Flow(self.name, _vector(flow.leaves, flow.leaves), None, {})
         )
+
+    def _check_dtypes(self, flow: Flow) -> None:
+        dtypes = {jnp.dtype(d).name for d in flow.dtypes if d is not None}
+        fussy = (body.name for body in every_body(self.inner.update.body) if body.by_dtype)
+        if len(dtypes) > 1 and (name := next(fussy, None)):
+            raise ValueError(
+                f"{self.name}: `{name}` goes by the dtype of each parameter, but here they are "
+                f"{' and '.join(sorted(dtypes))}, and inside there is one vector that holds all of "
+                f"them. Put it around: {name}({self.name}(...), ...)."
+            )
 
     def update(self, flow: Flow, state: Any) -> Any:
         held = flow.leaves if flow.params is None else flow.params
@@ -122,5 +133,6 @@ def flatten(inner: Any) -> GradientTransformation:
 
     Raises:
         TypeError: If `inner` is no transformation.
+        ValueError: On init, if a `with_rounding` is inside and the parameters differ in dtype.
     """
     return from_body(_Flatten("flatten", as_transformation(inner, "flatten")))

@@ -22,7 +22,7 @@ from .._core.transformation import (
 )
 from .._core.wrap import Wrapper, check_state, first_count, need_params
 from ..typing import Count, DType, InnerState, NonNegative, Params, PerParam, PositiveInt, Tally
-from .common import copies_of, copy_of, either, like
+from .common import always_steps, copies_of, copy_of, either, like, taken_by_then
 
 
 class LookaheadState(NamedTuple):
@@ -75,6 +75,9 @@ class _Meeting(NamedTuple):
 def _count_to_meeting(state, h, extra):
     due = state.count + 1 >= h.sync_period.astype(state.count.dtype)
     count = jnp.where(due, 0, state.count + 1)
+    if h.gated:
+        due &= h.taken != 0
+        count = jnp.where(h.taken != 0, count, state.count)
     return {"due": due}, state._replace(count=count)
 
 
@@ -113,8 +116,9 @@ class _Lookahead(Wrapper):
         """inner, and the rule that makes updates (False) or new parameters (True)."""
         return {stepping: self._with_rule(stepping) for stepping in (False, True)}
 
-    def _with_rule(self, stepping: bool) -> Body:
-        rule = lift(_LOOKAHEAD, static={"stepping": stepping}, **self.numbers)
+    def _with_rule(self, stepping: bool, **taken: Any) -> Body:
+        static = {"stepping": stepping, "gated": bool(taken)}
+        rule = lift(_LOOKAHEAD, static=static, **self.numbers, **taken)
         return Sequence(self.name, (self.inner, rule))
 
     def init(self, flow: Flow) -> Any:
@@ -181,11 +185,14 @@ class _Lookahead(Wrapper):
             casting = True
             fast.dtypes = [p.dtype if on else None for p, on in _zip(fast.param_arrays, fast)]
         states = (state.fast_state, _Meeting(state.steps_since_sync, slow))
-        fast_state, meeting = run(self.bodies[stepping], fast, states, outermost=casting)
+        body = self.bodies[stepping]
+        if not always_steps(self.inner.update.body, fast):
+            body = self._with_rule(stepping, taken=taken_by_then(fast))
+        fast_state, meeting = run(body, fast, states, outermost=casting)
         if self.reset_state:
             anew = self._anew(fast, stepping)
-            fast_state = either(meeting.count == 0, anew, fast_state)
-        flow.taken = fast.taken
+            fast_state = either((meeting.count == 0) & fast.taken, anew, fast_state)
+        flow.taken, flow.noise_by = fast.taken, fast.noise_by
         column = fast.treedef.flatten_up_to(meeting.slow)
         kept = meeting.slow if self.slow_in_state else state.slow
         return fast, column, LookaheadState(fast_state, meeting.count, kept)
@@ -258,6 +265,11 @@ def lookahead(
 
     `step` gives both the same bits where they meet; `update` can only return the differences,
     which may be off by a rounding.
+
+    Steps are those of the fast optimizer: a micro-step of an accumulation or one that a guard
+    leaves out is none, be it inside or around this. The slow parameters do not move then, and the
+    fast ones as the fast optimizer has it. Around groups a step of one is a step of all. An
+    accumulation costs less around this.
 
     Shapes: slow is shaped like fast.
     Units: those of the fast optimizer's updates, which are steps: its learning rate included.

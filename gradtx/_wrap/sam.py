@@ -211,6 +211,8 @@ class _Opaque(_Sam):
     axis: Any = None
     keep_dtype: bool = False
 
+    needs: ClassVar[tuple[str, ...]] = ("grad_fn",)
+
     def update(self, flow: Flow, state: Any) -> Any:
         flow.leaves, state = self._at_the_top(flow, state)
         new = run(self.optimizer.update.body, flow, state.opt_state, outermost=flow.casting)
@@ -299,7 +301,8 @@ def sam(
         grad_fn = jax.grad(lambda params, i: loss(params, batch))
         updates, state = tx.update(grads, state, params, grad_fn=grad_fn)
 
-    `penalize_gradient_norm` is the opaque way with the paper's ascent, for any weight of g_1.
+    Its calls take turns whatever becomes of them inside: an accumulation or a guard belongs around
+    it. `penalize_gradient_norm` is the opaque way with the paper's ascent, for any weight of g_1.
 
     Shapes: the transparent way keeps a copy of the parameters.
     Units: those of the optimizers' updates, which are steps: their learning rates included.

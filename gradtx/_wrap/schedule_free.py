@@ -36,7 +36,7 @@ from ..typing import (
     Real,
     Scalar,
 )
-from .common import copies_of, copy_of
+from .common import always_steps, copies_of, copy_of, taken_by_then
 
 Interpolation = Annotated[Numeric, Interval(0.0, 1.0, open_low=True)]
 
@@ -71,8 +71,14 @@ def _next_weight(state, h, extra):
     dtype = h.learning_rate.dtype
     max_lr = jnp.maximum(state.max_lr.astype(dtype), h.learning_rate)
     weight = max_lr**h.weight_lr_power
+    if h.gated:
+        weight = jnp.where(h.taken != 0, weight, 0)
     total = state.weight_sum.astype(dtype) + weight
-    new = state._replace(count=safe_increment(state.count), weight_sum=total, max_lr=max_lr)
+    count = safe_increment(state.count)
+    if h.gated:
+        max_lr = jnp.where(h.taken != 0, max_lr, state.max_lr.astype(dtype))
+        count = jnp.where(h.taken != 0, count, state.count)
+    new = state._replace(count=count, weight_sum=total, max_lr=max_lr)
     return {"c": divide(weight, total)}, new
 
 
@@ -85,6 +91,8 @@ def _averaged(g, state, p, h):
         return (p + u if h.stepping else u), state._replace(z=z)
     x = state.x + h.c * (z - state.x)
     y = x + h.one_minus_b1 * (z - x)
+    if h.gated:  # y as it is stored is rounded, and stays so
+        y = jnp.where(h.taken != 0, y, p + h.one_minus_b1 * g)
     return (y if h.stepping else y - p), state._replace(z=z, x=x)
 
 
@@ -109,17 +117,13 @@ class _ScheduleFree(Wrapper):
     state_dtype: Any
 
     @functools.cached_property
-    def updating(self) -> Body:
-        """inner, and the rule that makes updates of y."""
-        return self._with_rule(stepping=False)
+    def bodies(self) -> dict[bool, Body]:
+        """inner, and the rule that makes updates of y (False) or y itself (True)."""
+        return {stepping: self._with_rule(stepping) for stepping in (False, True)}
 
-    @functools.cached_property
-    def stepping(self) -> Body:
-        """inner, and the rule that makes y itself."""
-        return self._with_rule(stepping=True)
-
-    def _with_rule(self, stepping: bool) -> Body:
-        rule = lift(_SCHEDULE_FREE, static={"stepping": stepping}, **self.numbers)
+    def _with_rule(self, stepping: bool, **taken: Any) -> Body:
+        static = {"stepping": stepping, "gated": bool(taken)}
+        rule = lift(_SCHEDULE_FREE, static=static, **self.numbers, **taken)
         return Sequence(self.name, (self.inner, rule))
 
     def init(self, flow: Flow) -> Any:
@@ -141,31 +145,36 @@ class _ScheduleFree(Wrapper):
         return _averages(self.name, [check_state(self.name, ScheduleFreeState, state)], params)
 
     def update(self, flow: Flow, state: Any) -> Any:
-        return self._run(self.updating, flow, state, flow.casting)
+        return self._run(False, flow, state, flow.casting)
 
     def step(self, flow: Flow, state: Any) -> tuple[Any, Any]:
         need_params(self.name, flow)
         branch = flow.branch(
             dtypes=[p.dtype if on else None for p, on in _trained(flow.param_arrays, flow)]
         )
-        state = self._run(self.stepping, branch, state, True)
+        state = self._run(True, branch, state, True)
+        flow.taken, flow.noise_by = branch.taken, branch.noise_by
         made = zip(branch.leaves, flow.params or [], flow.trainable, strict=True)
         return flow.treedef.unflatten([y if on else p for y, p, on in made]), state
 
-    def _b1_like(self, stored: Any) -> Any:
+    def _b1_like(self, stored: Any, taken: Any) -> Any:
         """b1 of the y that is made now, where it is an array that may change between steps."""
         if not isinstance(self.b1, jax.Array):
             return stored
-        return self.b1.astype(stored.dtype) + 0  # not the same array: both may be donated
+        b1 = self.b1.astype(stored.dtype) + 0  # not the same array: both may be donated
+        return b1 if taken is True else jnp.where(taken, b1, stored)
 
-    def _run(self, body: Body, flow: Flow, state: Any, casting: bool) -> ScheduleFreeState:
+    def _run(self, stepping: bool, flow: Flow, state: Any, casting: bool) -> ScheduleFreeState:
         need_params(self.name, flow)
         state = check_state(self.name, ScheduleFreeState, state)
         x = flow.treedef.unflatten([None] * len(flow.leaves)) if state.x is None else state.x
         average = _Averaging(state.step_count, state.weight_sum, state.max_lr, state.z, x)
+        body = self.bodies[stepping]
+        if not always_steps(self.inner.update.body, flow):
+            body = self._with_rule(stepping, taken=taken_by_then(flow))
         inner, average = run(body, flow, (state.base_optimizer_state, average), outermost=casting)
         return ScheduleFreeState(
-            self._b1_like(state.b1),
+            self._b1_like(state.b1, flow.taken),
             average.weight_sum,
             average.count,
             average.max_lr,
@@ -209,6 +218,11 @@ def schedule_free(
 
     b1 takes the place of momentum, so the base optimizer should have none. What it does to the
     parameters, such as decay, it does at y.
+
+    Only steps are averaged: where an accumulation or a guard makes none of a call, be it inside or
+    around this, z, x and y stay. Around groups a step of one is a step of all. An accumulation
+    costs less around this. What comes back to where it began, as the transparent `sam` does,
+    belongs around it, not inside.
 
     Shapes: z is shaped like w, in float32 or wider. So is x, for parameters in less than that; for
         all others it is found from y = w and z. `step` then computes y itself; `update` can only

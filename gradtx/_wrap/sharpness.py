@@ -4,7 +4,7 @@ What measures the sharpness of a loss is in gradtx/curvature/_sharpness.py.
 """
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax.numpy as jnp
 
@@ -83,6 +83,8 @@ class _PenalizeGradientNorm(Wrapper):
     ascent: Sequence
     mix: Lifted
     keep_dtype: bool
+
+    needs: ClassVar[tuple[str, ...]] = ("grad_fn",)
 
     def init(self, flow: Flow) -> Any:
         return PenalizeGradientNormState(first_count(flow), start(self.inner.update.body, flow))

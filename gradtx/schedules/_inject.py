@@ -25,14 +25,14 @@ from .._core.transformation import (
     with_description,
 )
 from .._core.wrap import Wrapper, as_abstract_as, check_state, first_count, map_rules_of
-from ..typing import Count, DType, InnerState, Scalars
+from ..typing import Clock, DType, InnerState, Scalars
 from ._stateful import StatefulSchedule, WrappedSchedule
 
 
 class InjectStatefulHyperparamsState(NamedTuple):
     """Step count, the hyperparameters by name, where their schedules stand, inner's state."""
 
-    count: Count
+    count: Clock
     hyperparams: Scalars
     hyperparams_states: Scalars
     inner_state: InnerState
@@ -63,6 +63,10 @@ class _Injected(Wrapper):
     def children(self) -> tuple[Any, ...]:
         first = {name: f(f.init()) for name, f in self.schedules.items()}
         return (self._made(self.numbers | first),)
+
+    @property
+    def takes_any(self) -> bool:
+        return any(not isinstance(f, WrappedSchedule) for f in self.schedules.values())
 
     def with_children(self, children: tuple[Any, ...]) -> Body:
         raise TypeError(f"{self.name}: what it makes at each step cannot be replaced.")

@@ -11,6 +11,7 @@ import numpy as np
 from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
 from .._core import leaves
+from .._core.first import transformation_first
 from .._core.state import typed_fields
 from .._core.transformation import as_transformation
 from ._specs import axes_by_dimension, checked_specs, explicit, mesh_of, spec_from
@@ -49,6 +50,7 @@ def _itemsize(dtype: Any) -> int:
     return np.dtype(dtype).itemsize
 
 
+@transformation_first
 def state_layout(
     tx: Any, params: Any, specs: Any = None, mesh: Mesh | AbstractMesh | None = None
 ) -> Any:
@@ -86,6 +88,7 @@ def state_layout(
     return _Reader(params, found, mesh).read(state)
 
 
+@transformation_first
 def abstract_state(
     tx: Any, params: Any, specs: Any = None, mesh: Mesh | AbstractMesh | None = None
 ) -> Any:

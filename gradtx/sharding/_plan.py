@@ -9,6 +9,7 @@ import jax
 from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
 from .._core import leaves
+from .._core.first import transformation_first
 from .._core.transformation import as_transformation
 from ._collectives import Collective, sent_bytes
 from ._layout import StateLeaf, abstract_init, state_layout
@@ -75,6 +76,7 @@ class Plan:
         return "\n".join(rows)
 
 
+@transformation_first
 def plan(
     tx: Any,
     params: Any,

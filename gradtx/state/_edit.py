@@ -1,20 +1,29 @@
 """A part of a state started anew, and its counts of steps set."""
 
+import collections
 import operator
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._core.leaves import is_traced
-from .._core.paths import Pattern, check_known, check_pattern, matches
+from .._core.containers import key_paths, plain
+from .._core.explain import groups_in
+from .._core.first import transformation_first
+from .._core.flow import Flow
+from .._core.leaves import flatten, is_traced
+from .._core.paths import Pattern, check_known, check_pattern, matches, path_of
 from .._core.transformation import as_transformation
-from ._names import Entry, entries_of, named
+from ._names import Entry, Parameters, entries_of, named
 from ._report import some
-from ._start import Fresh
+from ._start import Fresh, described
+
+_InGroup = tuple[tuple[str, ...], bool]
 
 
+@transformation_first
 def reset(tx: Any, state: Any, params: Any, where: Pattern = "*", *, counts: bool = False) -> Any:
     """Start the state of some parameters anew, as `tx.init` does.
 
@@ -30,14 +39,18 @@ def reset(tx: Any, state: Any, params: Any, where: Pattern = "*", *, counts: boo
         state: Its state.
         params: The parameters as they are now.
         where: Pattern of the paths of parameters, as for `gradtx.matching`: "layer3/*".
-        counts: Whether counts, too, start anew; then all parameters that have state must match.
+        counts: Whether counts start anew, too, and the other numbers of a rule that belong to its
+            moments, where all parameters match that they are for. A count beside moments is for
+            the parameters that have them; that of a schedule for all parameters of its group, or
+            of the whole tree if it stands in none. The other counts stay.
 
     Returns:
         The state.
 
     Raises:
-        ValueError: If the pattern matches no path, or `counts` is given and some parameters do not
-            match it.
+        TypeError: If an argument is missing, or in the place of another one.
+        ValueError: If the pattern matches no path, or `counts` is given and no count is for
+            matching parameters alone.
     """
     tx = as_transformation(tx, "reset")
     check_pattern("reset: `where`", where)
@@ -52,12 +65,8 @@ def reset(tx: Any, state: Any, params: Any, where: Pattern = "*", *, counts: boo
             fits = matches(where, *found, "reset")
             (chosen if fits else others).add(entry.name)
     if counts:
-        if others:
-            raise ValueError(
-                "reset: counts are those of all parameters, so counts=True needs a pattern that "
-                f"matches all that have state, but {some(sorted(others))} do not match."
-            )
-        chosen |= {e.name for e in entries_of(tree) if e.field and e.field.kind == "count"}
+        columns = _by_group(tx, params, known, lambda path, p: matches(where, path, p, "reset"))
+        chosen |= _counts_of(entries_of(tree), chosen, others, columns)
     unknown = chosen - set(fresh.entries)
     if unknown:
         raise ValueError(
@@ -68,16 +77,79 @@ def reset(tx: Any, state: Any, params: Any, where: Pattern = "*", *, counts: boo
     return _mapped(tree, lambda e: made.get(e.name, e.value))
 
 
+def _by_group(
+    tx: Any, params: Any, known: Parameters, fits: Callable[[str, Any], bool]
+) -> list[_InGroup]:
+    """For each parameter that moves, the groups that it is in, and whether it fits."""
+    params = plain(params)
+    flow = Flow("reset", jax.tree.map(described, params), None, {})
+    body = tx.update.body
+    counted = {path for path, _ in known.by_keys.values()}  # the first of a pair alone
+    return [
+        (names, fits(path_of(keys), leaf))
+        for names, keys, leaf, moves, rests in zip(
+            groups_in(body, flow),
+            key_paths(params),
+            flatten(params)[0],
+            flow.trainable,
+            body.resting(flow),
+            strict=True,
+        )
+        if moves and not rests and path_of(keys) in counted
+    ]
+
+
+def _counts_of(
+    entries: list[Entry], chosen: set[str], others: set[str], columns: list[_InGroup]
+) -> set[str]:
+    """The names of the counts, and of numbers beside moments, that are for chosen ones alone.
+
+    Args:
+        entries: The arrays of the state.
+        chosen: Names of the arrays of the parameters that match.
+        others: Names of those of the parameters that do not.
+        columns: For each parameter the groups that it is in, and whether it matches.
+    """
+    of_nodes: dict[tuple, list[bool]] = collections.defaultdict(list)
+    for entry in entries:
+        if entry.name in chosen or entry.name in others:
+            of_nodes[(*entry.labels, entry.node)].append(entry.name in chosen)
+    groups = {name for names, _ in columns for name in names}
+    found, left = set(), []
+    for entry in entries:
+        beside = of_nodes.get((*entry.labels, entry.node))
+        kind = "" if entry.field is None else entry.field.kind
+        if kind == "count" or entry.counts_steps:
+            at = tuple(label for _, label in entry.scope if label in groups)
+            within = [fits for names, fits in columns if names[: len(at)] == at]
+            if all(within if beside is None else beside):
+                found.add(entry.name)
+            else:
+                left.append(entry.name)
+        elif kind == "scalar" and beside is not None and all(beside):
+            found.add(entry.name)
+    if left and not found:
+        raise ValueError(
+            "reset: a count starts anew where all parameters match that it is for, so counts=True "
+            "needs a pattern that matches all parameters, or all of a group, but these are for "
+            f"others, too: {', '.join(some(left))}."
+        )
+    return found
+
+
+@transformation_first
 def at_step(tx: Any, state: Any, n: Any, *, where: Pattern | None = None) -> Any:
     """Set the counts of steps, so that schedules and corrections of bias go on at a step.
 
-    Every count of steps in the state becomes n, however nested: those of rules, of schedules, of
-    hyperparameters in the state, and of accumulation (`gradient_step`). Schedules then continue at
-    n, 0 being the first, and corrections of bias are those of n steps.
+    Every count of an optimizer's steps becomes n, however nested, and whether or not they were the
+    same before: those of rules, of schedules, of hyperparameters in the state, and of accumulation
+    (`count`, `gradient_step`). Schedules then continue at n, 0 being the first, and corrections of
+    bias are those of n steps. A state without such counts stays as it is.
 
-    Nothing else changes. Moments, averages and keys stay; so do counts of other things (skipped
-    steps, micro-steps since the last step, steps since slow parameters were met), products of
-    decays as NAdam has, and whatever depends on the gradients that there would have been. To move
+    Nothing else changes. Moments, averages and keys stay; so do counts of other things: calls that
+    may have been no steps (`guard`, `loss_scaling`, `conditionally_mask`), skipped steps,
+    micro-steps since the last step, steps since slow parameters were met; products of decays as
+    NAdam has; and whatever depends on the gradients that there would have been. To move
     the schedules alone, name them: where="scale_by_learning_rate/*". A fresh state of Adam set to
     a high count has moments of 0 that are no longer corrected for it: see `reset`.
 
@@ -86,41 +158,44 @@ def at_step(tx: Any, state: Any, n: Any, *, where: Pattern | None = None) -> Any
         state: Its state.
         n: Steps that count as done, an integer or an array of one: the next one is step n, 0 being
             the first.
-        where: Pattern of the names, as `export` has them, of the counts to set; None for all.
+        where: Pattern of the names, as `export` has them, of the counts to set; None for all. A
+            count of something else is set if this is its whole name, "conditionally_mask/step".
 
     Returns:
         The state.
 
     Raises:
-        ValueError: If nothing in the state counts steps, the pattern matches none, n is below 0,
-            or the counts differ, as outside and inside of accumulation: then say by `where` which
-            are meant.
+        TypeError: If an argument is missing, or n is no integer.
+        ValueError: If the pattern matches no count, or n is below 0.
     """
     tx = as_transformation(tx, "at_step")
+    n = _checked(n)
     tree = named("at_step", tx.update.body, state)
     counts = {entry.name: entry for entry in entries_of(tree) if entry.counts_steps}
-    if not counts:
-        raise ValueError("at_step: nothing in the state counts steps.")
     if where is not None:
-        check_pattern("at_step: `where`", where)
-        check_known("at_step", where, list(counts))
-        counts = {k: e for k, e in counts.items() if matches(where, k, e.value, "at_step")}
-    _check_in_step(counts)
-    n = _checked(n)
+        counts = _meant(where, counts, entries_of(tree))
     return _mapped(tree, lambda e: jnp.full_like(e.value, n) if e.name in counts else e.value)
 
 
-def _check_in_step(counts: dict[str, Entry]) -> None:
-    """Raise if counts are known to differ: there is no one step that they are at."""
-    if any(is_traced(entry.value) or entry.value.ndim for entry in counts.values()):
-        return
-    known = {name: int(entry.value) for name, entry in counts.items()}
-    if len(set(known.values())) > 1:
-        shown = ", ".join(f"{name} = {value}" for name, value in known.items())
+def _meant(where: Any, counts: dict[str, Entry], entries: list[Entry]) -> dict[str, Entry]:
+    """The counts that a pattern matches, and those of other things that it calls by name."""
+    check_pattern("at_step: `where`", where)
+    others = {e.name: e for e in entries if e.field is not None and e.field.kind == "count"}
+    by_name = {part for text in _texts(where) for part in text.split("|")}
+    counts = counts | {name: entry for name, entry in others.items() if name in by_name}
+    if not counts:
         raise ValueError(
-            f"at_step: the counts differ, so no one number fits all of them: {shown}. Set those "
-            "that are meant by `where`, one after the other."
+            f"at_step: `where` is {where!r}, but nothing in the state counts an optimizer's steps."
         )
+    check_known("at_step", where, list(counts))
+    return {k: e for k, e in counts.items() if matches(where, k, e.value, "at_step")}
+
+
+def _texts(where: Any) -> list[str]:
+    """The strings in a pattern."""
+    if isinstance(where, tuple):
+        return [text for member in where for text in _texts(member)]
+    return [where] if isinstance(where, str) else []
 
 
 def _checked(n: Any) -> Any:
@@ -131,7 +206,10 @@ def _checked(n: Any) -> Any:
     try:
         n = operator.index(n)
     except TypeError:
-        raise TypeError(f"at_step: `n` must be an integer, but is {n!r}.") from None
+        given = repr(n) if isinstance(n, (float, complex, str)) else f"a {type(n).__name__}"
+        raise TypeError(
+            f"at_step: `n` must be an integer, but is {given}: at_step(tx, state, n)."
+        ) from None
     if not 0 <= n <= np.iinfo(np.int32).max:
         raise ValueError(f"at_step: `n` must be in [0, 2**31), where counts stay, but is {n}.")
     return n

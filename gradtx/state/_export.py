@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from .._core.first import transformation_first
 from .._core.leaves import is_abstract
 from .._core.transformation import as_transformation
 from ._names import Entry, entries_of, is_key, named
@@ -13,6 +14,7 @@ VERSION_NAME = "gradtx.state/version"
 VERSION = 1
 
 
+@transformation_first
 def export(tx: Any, state: Any, *, to_host: bool = False) -> dict[str, Any]:
     """A state as a flat dict from names to arrays, to be saved by anything that saves arrays.
 

@@ -5,6 +5,7 @@ Names do not depend on where in a chain or inside how many wrappers a rule stand
 
 import collections
 import dataclasses
+import itertools
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,13 +15,16 @@ import numpy as np
 from jax.tree_util import DictKey, GetAttrKey, SequenceKey
 
 from .._core.body import Body, Lifted
+from .._core.composite import Sequence
 from .._core.containers import key_paths, plain
 from .._core.foreign import Foreign
 from .._core.leaves import flatten
 from .._core.paths import path_of
 from .._core.state import EmptyState, Field, typed_fields
+from .._core.wrap import Around
 
 Keys = tuple[Any, ...]
+Scope = tuple[tuple[int, str], ...]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -34,6 +38,9 @@ class Entry:
         field: What the field holds, or None if nobody says.
         keys: Where it stands inside the field; inside the node where nobody says what a field is.
         value: The array, or its description.
+        scope: The wrappers and groups that it stands in, outermost first, each with its number and
+            the label of the group; what a wrapper keeps for itself is inside it.
+        of_wrapper: Whether a wrapper keeps it for itself.
     """
 
     labels: tuple[str, ...]
@@ -42,6 +49,8 @@ class Entry:
     field: Field | None
     keys: Keys
     value: Any
+    scope: Scope = ()
+    of_wrapper: bool = False
 
     @property
     def name(self) -> str:
@@ -56,7 +65,7 @@ class Entry:
 
     @property
     def counts_steps(self) -> bool:
-        """Whether it is a count of steps."""
+        """Whether it is a count of the steps of an optimizer."""
         if self.field is not None:
             return self.field.kind == "count" and self.field.steps
         whole = jnp.issubdtype(self.value.dtype, jnp.integer)
@@ -91,7 +100,7 @@ def named(owner: str, body: Body, state: Any) -> Any:
     Raises:
         ValueError: If two arrays have one name.
     """
-    found = _Walk(body, state).named(body, state, ())
+    found = _Walk(body, state).named(body, state, (), ())
     names = collections.Counter(entry.name for entry in entries_of(found))
     twice = [name for name, times in names.items() if times > 1]
     if twice:
@@ -113,6 +122,7 @@ class _Walk:
     def __init__(self, body: Body, state: Any):
         self.there: collections.Counter = collections.Counter()
         self.used: collections.Counter = collections.Counter()
+        self.places = itertools.count()
         self._count(body, state, ())
 
     def _count(self, body: Body, state: Any, labels: tuple[str, ...]) -> None:
@@ -122,13 +132,27 @@ class _Walk:
         for part in inside:
             self._count(part.body, part.state, _with(labels, part.label))
 
-    def named(self, body: Body, state: Any, labels: tuple[str, ...]) -> Any:
+    def named(self, body: Body, state: Any, labels: tuple[str, ...], scope: Scope) -> Any:
         """A state with its arrays named."""
         inside, own = _parted(body, state)
+        wraps = bool(inside) and not isinstance(body, (Sequence, Around))
+        scope = self._within(scope, "") if wraps else scope
         if _remembers(body, own):
-            own = self._own(self._numbered(labels, _name(body)), body, own, labels)
-        states = [self.named(x.body, x.state, _with(labels, x.label)) for x in inside]
+            node = self._numbered(labels, _name(body))
+            own = self._own(Entry(labels, node, "", None, (), None, scope, wraps), body, own)
+        states = [
+            self.named(
+                part.body,
+                part.state,
+                _with(labels, part.label),
+                self._within(scope, part.label) if wraps and part.label else scope,
+            )
+            for part in inside
+        ]
         return body.with_inner_states(own, states) if inside else own
+
+    def _within(self, scope: Scope, label: str) -> Scope:
+        return (*scope, (next(self.places), label))
 
     def _numbered(self, labels: tuple[str, ...], name: str) -> str:
         of = self.there[labels, name]
@@ -136,13 +160,14 @@ class _Walk:
         return name if of == 1 else f"{name}#{self.used[labels, name]}of{of}"
 
     @staticmethod
-    def _own(node: str, body: Body, own: Any, labels: tuple[str, ...]) -> Any:
+    def _own(blank: Entry, body: Body, own: Any) -> Any:
         def entry(keys: Keys, value: Any) -> Any:
             if not is_array(value):
                 return value
             value = value if hasattr(value, "dtype") else np.asarray(value)
             field, rest = (None, keys) if isinstance(body, Foreign) else _field(own, keys)
-            return Entry(labels, node, path_of(keys), field, rest, value)
+            path = path_of(keys)
+            return dataclasses.replace(blank, path=path, field=field, keys=rest, value=value)
 
         given, treedef = flatten(own)
         return treedef.unflatten(map(entry, key_paths(own), given))

@@ -4,12 +4,14 @@ from typing import Any
 
 import numpy as np
 
+from .._core.first import transformation_first
 from .._core.transformation import as_transformation
 from ._names import Entry, Parameters, entries_of, is_key, named
 from ._report import Report
 from ._start import Fresh
 
 
+@transformation_first
 def resize(tx: Any, state: Any, old_params: Any, new_params: Any) -> tuple[Any, Report]:
     """Carry a state over to parameters that grew, came or went.
 

@@ -1,5 +1,6 @@
 """A state made of a saved one by names, with a report of every difference."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -8,9 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._core.arguments import concrete_number
+from .._core.first import transformation_first
 from .._core.leaves import is_abstract
 from .._core.paths import Pattern, check_known, check_pattern, matches
 from .._core.transformation import as_transformation
+from ._counts import going_on, saved_steps
 from ._export import VERSION, VERSION_NAME
 from ._match import matched, regrouped, renamings, with_other_names
 from ._names import Entry, is_key, key_kind
@@ -18,6 +21,7 @@ from ._report import Report, changes, some
 from ._start import Fresh
 
 
+@transformation_first
 def restore(
     tx: Any,
     params: Any,
@@ -51,8 +55,12 @@ def restore(
             `tx.init` does. `resize` keeps the part that is still there.
         cast: Whether arrays that were saved in another dtype are cast.
         counts: What counts of steps start from that are missing, as that of a schedule where there
-            was a constant: 0, the number that all saved ones have, or this number. Those beside
-            arrays that start anew, as the moments of Adam, start at 0: they belong together.
+            was a constant: 0, the number that was saved, or this number. Those beside arrays that
+            start anew and are corrected by them, as the moments of Adam, start at 0: they belong
+            together. Where saved counts differ, a rule goes on at the count of the rules in the
+            same wrapper, or else of the next one around it; a wrapper (`accumulate`, `tunable`) at
+            that of the innermost rules in it; of several groups the largest is taken. Counts of
+            calls that may have been no steps, as `guard` has, are no counts of steps.
         regroup: Whether a name may differ by labels of groups: where groups were introduced, or
             given up. Counts of several groups must then be the same.
         rename: {saved part: part now} for parts of names between slashes, such as {"layers":
@@ -66,7 +74,8 @@ def restore(
 
     Raises:
         ValueError: If something differs and no argument says what to do, `rename` or `skip` name
-            nothing, or what was saved is not from `export`.
+            nothing, what was saved is not from `export`, or with counts="saved" there is no saved
+            count of steps, or those in one place differ.
         TypeError: If an argument is of another kind.
     """
     _check_choices(missing, extra, reshaped, counts)
@@ -194,33 +203,20 @@ def _skipped(skip: Any, wanted: dict[str, Entry], now: dict[str, str]) -> list[s
 
 def _numbers(counts: Any, lacking: dict[str, Entry], taken: _Taken) -> dict[str, int]:
     """What the missing counts of steps start from, for those that do not start at 0."""
-    started = {_node(entry) for entry in lacking.values() if not entry.counts_steps}
-    started |= {_node(taken.wanted[name]) for name in taken.reshaped}
-    alone = [n for n, e in lacking.items() if e.counts_steps and _node(e) not in started]
-    if counts == "start" or not alone:
+    if counts == "start":
         return {}
-    if counts != "saved":
-        return dict.fromkeys(alone, int(counts))
-    known = _saved_counts(taken)
-    if len(set(known.values())) == 1:
-        return dict.fromkeys(alone, next(iter(known.values())))
-    why = "there is none" if not known else f"they differ: {known}"
-    raise ValueError(
-        f'restore: counts="saved" needs one number of steps that all saved counts have, but {why}. '
-        f"Give the number for {some(alone)} itself, counts=n."
-    )
+    steps = going_on(lacking, [taken.wanted[name] for name in taken.reshaped])
+    if counts == "saved":
+        return saved_steps(steps, _saved_counts(taken))
+    return dict.fromkeys(steps, int(counts))
 
 
-def _saved_counts(taken: _Taken) -> dict[str, int]:
-    return {
-        name: int(value)
+def _saved_counts(taken: _Taken) -> list[tuple[Entry, int]]:
+    return [
+        (taken.wanted[name], int(value))
         for name, value in taken.saved.items()
         if taken.wanted[name].counts_steps and value.ndim == 0 and not is_abstract(value)
-    }
-
-
-def _node(entry: Entry) -> tuple[str, ...]:
-    return (*entry.labels, entry.node)
+    ]
 
 
 def _part_shared(values: dict[str, Any]) -> None:
@@ -245,13 +241,14 @@ def _hints(
             )
         elif suggested := renamings(lacking, left):
             hints.append(f"Was something renamed? rename={suggested!r} would match them.")
-    steps = [name for name, entry in lacking.items() if entry.counts_steps]
-    known = set(_saved_counts(taken).values())
-    if steps and counts == "start" and len(known) == 1:
-        hints.append(
-            f'counts="saved" starts {steps[0]} at {known.pop()}, where the saved counts are, '
-            "unless arrays beside it start anew."
-        )
+    if counts == "start":
+        with contextlib.suppress(ValueError):  # where there is no such number, nothing to say
+            for name, number in _numbers("saved", lacking, taken).items():
+                if number:
+                    hints.append(
+                        f'counts="saved" starts {name} at {number}, where the saved counts are.'
+                    )
+                    break
     return tuple(hints)
 
 

@@ -29,7 +29,7 @@ class Fresh:
         self.owner, self.tx, self.params = owner, tx, params
         self.parameters = Parameters(params)
         body = tx.update.body
-        self.tree = named(owner, body, tx.init(jax.tree.map(_described, params)))
+        self.tree = named(owner, body, tx.init(jax.tree.map(described, params)))
         self.entries: dict[str, Entry] = {e.name: e for e in entries_of(self.tree)}
 
     def with_values(self, values: dict[str, Any]) -> Any:
@@ -90,7 +90,8 @@ class Fresh:
         return jnp.array(x)
 
 
-def _described(p: Any) -> Any:
+def described(p: Any) -> Any:
+    """A parameter as shape and dtype alone, if it is an array that is trained."""
     if not is_inexact(p) or is_abstract(p):
         return p
     p = as_array(p)

@@ -123,7 +123,7 @@ def test_accumulations_nest():
     for t, weight in enumerate(weights):
         updates, state = tx.update(gradients(t), state, weight=weight)
     near(updates, weighted_mean(weights))
-    assert (state.count, state.inner_state.count) == (2, 1)
+    assert (state.count, state.inner_state.count) == (1, 1)
 
 
 def test_a_step_is_taken_only_at_the_end():
@@ -133,6 +133,25 @@ def test_a_step_is_taken_only_at_the_end():
     for t in range(6):
         _, state = step(gradients(t), state, PARAMS)
         assert state.count == (t + 1) // 3
+
+
+@pytest.mark.parametrize("by", ["step", "update"])
+def test_a_group_that_a_guard_leaves_out_is_no_step(by):
+    """Nor one in which another accumulation only adds up; `every` goes by steps, too."""
+    tx = gx.accumulate(gx.guard(gx.adam(0.1)), lambda step: jnp.where(step < 1, 2, 1))
+    call, state, counts = jax.jit(getattr(tx, by)), tx.init(PARAMS), []
+    for bad in (0, 1, 0, 0, 0, 1, 0):
+        g = jax.tree.map(lambda p, bad=bad: jnp.where(bad, jnp.nan, p), PARAMS)
+        state = call(g, state, PARAMS)[1]
+        counts.append(int(state.count))
+    assert counts == [0, 0, 0, 1, 2, 2, 3]
+    assert int(state.inner_state.inner_state[0].count) == 3
+    nested = gx.accumulate(gx.accumulate(gx.sgd(0.1), 2), 2)
+    state = nested.init(PARAMS)
+    for t in range(4):
+        assert (state.count, state.inner_state.count) == (0, 0)
+        _, state = getattr(nested, by)(gradients(t), state, PARAMS)
+    assert (state.count, state.inner_state.count) == (1, 1)
 
 
 def test_narrow_gradients_are_added_in_float32():
@@ -188,6 +207,8 @@ def test_a_micro_step_by_step_needs_no_memory_and_changes_one_buffer(extra):
         gx.flatten,
         gx.split_real_and_imaginary,
         gx.with_metrics,
+        lambda tx: gx.lookahead(tx, 2, 0.5, slow_in_state=True),
+        lambda tx: gx.schedule_free(tx, 0.1),
         lambda tx: gx.masked(tx, {"w": True, "b": False}),
         lambda tx: gx.groups(("w", tx), ("*", gx.identity())),
     ],
@@ -243,6 +264,18 @@ def test_noise_at_each_micro_step_is_refused():
             {},
             TypeError,
             r"`every` must return one number of micro-steps, but returned float32\[2\]",
+        ),
+        (
+            lambda: gx.accumulate(gx.sgd(0.1), lambda step: 0),
+            {},
+            ValueError,
+            "`every` must return at least 1, but returned 0",
+        ),
+        (
+            lambda: gx.accumulate(gx.sgd(0.1), lambda step: 2.5),
+            {},
+            TypeError,
+            "`every` must return an integer, but returned float 2.5",
         ),
     ],
 )

@@ -67,9 +67,7 @@ def test_wrappers_branches_and_functions_from_elsewhere():
         "a     [4]    float32  48 B   (1)",
         "b     [4]    float32  48 B   (2)",
     ]
-    both = (
-        "apply_if_finite(scale, trace), parallel(scale | trace, scale_by_learning_rate), a pair"
-    )
+    both = "apply_if_finite(scale, trace), parallel(scale | trace, scale_by_learning_rate), a pair"
     assert " ".join(" ".join(lines[4:8]).split()) == (
         f"(1) {both} of functions, scale (2) {both} of functions"
     )

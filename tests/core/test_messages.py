@@ -206,8 +206,8 @@ def test_state_of_another_optimizer():
         tx.update(PARAMS, gx.chain(gx.trace(0.9)).init(PARAMS))
     with says(
         ValueError,
-        "trace: its state must be a TraceState, but is a EmptyState. Was the state made by init() "
-        "of another optimizer?",
+        "trace: its state must be a TraceState, but is an EmptyState. Was the state made by "
+        "init() of another optimizer?",
     ):
         tx.update(PARAMS, (gx.EmptyState(), gx.EmptyState()))
 

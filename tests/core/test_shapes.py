@@ -105,7 +105,7 @@ def test_pair_may_take_two_arguments():
 @pytest.mark.parametrize("value", [jnp.ones(3), None])
 def test_schedule_must_return_one_number(value):
     tx = gx.sgd(lambda count: value)
-    with pytest.raises(TypeError, match="the schedule `step_size` must return one number, but"):
+    with pytest.raises(TypeError, match="the schedule `learning_rate` must return one number, but"):
         tx.update(ones(3), tx.init(ones(3)))
 
 

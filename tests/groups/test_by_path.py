@@ -300,3 +300,25 @@ def test_on_many_devices(axis_type, monkeypatch):
     for mode in ("tensor and zero 2 x 4", "tensor and fsdp 2 x 4"):
         run_like_one_device("groups", runs.MODES[mode], axis_type, "float32", 3)
     shard_map_like_one_device("groups", runs.MODES[mode], "float32", 3)
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda tx: gx.accumulate(tx, 2),
+        lambda tx: gx.MultiSteps(tx, 2),
+        lambda tx: gx.loss_scaling(tx),
+        lambda tx: gx.guard(tx, "zero_leaf"),
+        lambda tx: gx.chain(gx.trace(0.9), tx),
+    ],
+    ids=["accumulate", "MultiSteps", "loss_scaling", "zero_leaf", "chain"],
+)
+def test_clip_over_all_groups_that_does_not_come_first(around):
+    params = {"a": jnp.ones(2), "b": jnp.ones(2)}
+    tx = gx.groups(("a", around(gx.clip_by_global_norm(1.0))), ("b", gx.sgd(0.1)))
+    for given in (params, jax.eval_shape(lambda: params)):
+        with pytest.raises(ValueError, match=r"^clip_by_global_norm: in the group 'a' its number"):
+            tx.init(given)
+    gx.groups(("a", around(gx.clip_by_global_norm(1.0, scope="group"))), ("b", None)).init(params)
+    gx.groups(("a", around(gx.clip_by_global_norm(1.0))), ("b", None)).init(params)
+    gx.partition({"a": around(gx.clip_by_global_norm(1.0))}, "a").init(params)

@@ -355,7 +355,7 @@ def test_errors():
         gx.guard(gx.sgd(0.1), callback=1)
     with pytest.raises(TypeError, match="must be a transformation or a pair"):
         gx.guard(gx.sgd)
-    scaled = gx.partition({"all": gx.chain(gx.clip(1.0), gx.loss_scaling(gx.sgd(0.1)))}, "all")
+    scaled = gx.partition({"all": gx.chain(gx.scale(1.0), gx.loss_scaling(gx.sgd(0.1)))}, "all")
     with pytest.raises(ValueError, match=r"a `loss_scaling` inside.*Put the guard into it"):
         gx.guard(scaled)
     tx = gx.guard(gx.sgd(0.1))

@@ -155,3 +155,42 @@ def test_errors():
         gx.loss_scale(gx.sgd(0.1).init(PARAM))
     with pytest.raises(ValueError, match="but has 2"):
         gx.loss_scale(gx.loss_scaling(gx.loss_scaling(gx.sgd(0.1))).init(PARAM))
+
+
+def test_metric_before_the_first_step():
+    tx = gx.with_metrics(gx.loss_scaling(gx.sgd(0.1), 4.0), "loss_scale", "streak")
+    state = tx.init(PARAM)
+    assert {k: float(v) for k, v in gx.metrics(state).items()} == {"loss_scale": 4.0, "streak": 0}
+    shapes = jax.eval_shape(tx.init, PARAM)
+    assert jax.tree.map(jnp.shape, state) == jax.tree.map(jnp.shape, shapes)
+    grouped = gx.with_metrics(gx.groups(("all", "*", gx.loss_scaling(gx.sgd(0.1)))), "loss_scale")
+    assert float(gx.metrics(grouped.init(PARAM))["loss_scale/all"]) == 2.0**15
+    jax.jit(tx.step, donate_argnums=(1, 2))(PARAM, state, PARAM + 0)
+
+
+def test_what_would_hide_gradients_from_the_scale():
+    inside = "there is a `loss_scaling` inside, which has to see gradients that are not finite"
+    with pytest.raises(ValueError, match=f"^apply_if_finite: {inside}.*loss_scaling.apply_if_fin"):
+        gx.apply_if_finite(gx.loss_scaling(gx.sgd(0.1)), 2)
+    tx = gx.chain(gx.scale(1.0), gx.loss_scaling(gx.sgd(0.1)))
+    with pytest.raises(ValueError, match=f"^MultiSteps: {inside}"):
+        gx.MultiSteps(tx, 2, should_skip_update_fn=gx.skip_not_finite)
+    gx.MultiSteps(tx, 2)
+
+
+@pytest.mark.parametrize(
+    "clip", [gx.clip_by_global_norm(1.0), gx.clip(1.0), gx.adaptive_grad_clip(1.0)]
+)
+def test_clip_of_scaled_gradients(clip):
+    name = clip.description.name
+    text = rf"chain: `{name}` stands before `loss_scaling`, .* loss_scaling\(chain\({name}\(...\)"
+    scaled = gx.loss_scaling(gx.sgd(0.1))
+    for make in (
+        lambda: gx.chain(clip, scaled),
+        lambda: gx.named_chain(
+            ("a", gx.chain(gx.scale(2.0), clip)), ("b", gx.accumulate(scaled, 2))
+        ),
+    ):
+        with pytest.raises(ValueError, match=text):
+            make()
+    gx.chain(scaled, clip)

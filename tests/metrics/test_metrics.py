@@ -295,6 +295,16 @@ def test_gradients_go_through_the_step_and_not_through_its_norms():
     )
 
 
+@pytest.mark.parametrize("inner", [gx.sgd(0.1), gx.chain(gx.clip_by_global_norm(1.0), gx.sgd(0.1))])
+def test_numbers_have_no_derivative(inner):
+    tx = gx.with_metrics(inner)
+
+    def said(g):
+        return sum(gx.metrics(tx.update(g, tx.init(PARAMS), PARAMS)[1]).values())
+
+    jax.tree.map(lambda x: np.testing.assert_array_equal(x, 0.0), jax.grad(said)(GRADS))
+
+
 @pytest.mark.slow
 def test_under_vmap_and_scan():
     tx = gx.with_metrics(gx.guard(gx.adamw(0.1)), "learning_rate", *NORMS)
@@ -338,6 +348,19 @@ def test_other_errors():
         tx.update(GRADS, tx.init(PARAMS))
     with pytest.raises(ValueError, match="must have a MetricsState in it, but is a tuple"):
         gx.metrics(gx.adamw(0.1).init(PARAMS))
+
+
+def test_two_groups_of_one_name():
+    params = {"x": {"y": jnp.ones(1), "z": jnp.ones(1)}, "w": jnp.ones(1)}
+    sgd = gx.sgd(0.1)
+    inside = gx.groups(("y", "*/y", sgd), ("z", "*", sgd))
+    tx = gx.groups(("x", "x/*", inside), ("x/y", "*", sgd))
+    with pytest.raises(ValueError, match=r"numbers of 'x/y': \['x', 'y'\] and \['x/y'\]"):
+        gx.with_metrics(tx, "grad_norm", per_group=True).init(params)
+    gx.with_metrics(tx, "grad_norm").init(params)
+    twice = gx.partition({1: sgd, "1": sgd}, {"x": 1, "w": "1"})
+    with pytest.raises(ValueError, match=r"numbers of '1'"):
+        gx.with_metrics(twice, "grad_norm", per_group=True).init(params)
 
 
 @pytest.mark.slow

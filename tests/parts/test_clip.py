@@ -98,6 +98,33 @@ def test_block_norms_are_of_each_array_global_norm_of_all():
     assert (float(together["a"][0]), float(together["b"][0])) == (1.5, 2.0)
 
 
+@pytest.mark.parametrize("bad", [np.inf, np.nan])
+def test_a_norm_that_is_not_finite_moves_no_other_array(bad):
+    g = {"a": jnp.array([3.0]), "b": jnp.array([bad, 1.0])}
+    u, _ = gradtx.clip_by_global_norm(1.0).update(g, gradtx.EmptyState())
+    np.testing.assert_array_equal(u["a"], [0.0])
+    np.testing.assert_array_equal(u["b"], [np.nan, 0.0])
+    u, _ = gradtx.clip_by_global_norm(np.inf).update(g, gradtx.EmptyState())
+    np.testing.assert_array_equal(u["b"], g["b"])
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda clip, sgd: gradtx.guard(gradtx.chain(clip, sgd)),
+        lambda clip, sgd: gradtx.chain(clip, gradtx.guard(sgd)),
+    ],
+)
+def test_in_groups_nan_elsewhere_makes_no_unclipped_step(around):
+    """The guard of a group sees its own gradients only, the norm is over all."""
+    tx = around(gradtx.clip_by_global_norm(1.0), gradtx.sgd(1.0))
+    tx = gradtx.groups(("a", tx), ("b", gradtx.guard(gradtx.sgd(1.0))))
+    params = {"a": jnp.zeros(2), "b": jnp.zeros(1)}
+    g = {"a": jnp.array([3.0, 4.0]), "b": jnp.array([np.nan])}
+    params, _ = jax.jit(tx.step)(g, tx.init(params), params)
+    jax.tree.map(lambda p: np.testing.assert_array_equal(p, 0.0), params)
+
+
 @pytest.mark.parametrize(
     "make",
     [gradtx.clip, gradtx.clip_by_global_norm, gradtx.clip_by_block_norm, gradtx.clip_by_block_rms],

@@ -18,7 +18,17 @@ def test_norms_of_real_and_complex_arrays():
 
 @pytest.mark.parametrize(
     ("size", "limit", "factor"),
-    [(2.0, 1.0, 0.5), (1.0, 2.0, 1.0), (0.0, 0.0, 1.0), (1.0, 0.0, 0.0), (3.0, np.inf, 1.0)],
+    [
+        (2.0, 1.0, 0.5),
+        (1.0, 2.0, 1.0),
+        (0.0, 0.0, 1.0),
+        (1.0, 0.0, 0.0),
+        (3.0, np.inf, 1.0),
+        (np.inf, 1.0, 0.0),
+        (np.nan, 1.0, 0.0),
+        (np.inf, np.inf, 1.0),
+        (np.nan, np.inf, 1.0),
+    ],
 )
 def test_shrinking(size, limit, factor):
     assert float(shrinking(jnp.float32(size), jnp.float32(limit))) == factor

@@ -106,7 +106,8 @@ def test_optimizers_are_values():
         return tx.update(w, tx.init(w), w)[0]
 
     jitted = jax.jit(step, static_argnums=0)
-    jitted(tx, jnp.ones(2)), jitted(same, jnp.ones(2))
+    jitted(tx, jnp.ones(2))
+    jitted(same, jnp.ones(2))
     assert len(traces) == 1
 
 

@@ -52,8 +52,7 @@ def test_all_counts_are_of_optimizer_steps():
 
     found = counts(state)
     assert found["scale_by_adam/count"] == found["scale_by_learning_rate/count"] == 2
-    assert found["guard/count"] == 6  # what it has seen
-    with pytest.raises(ValueError, match="the counts differ"):
-        at_step(tx, state, 20)  # the guard has seen steps that were none
-    moved = counts(at_step(tx, state, 20, where="scale_by_*"))
-    assert moved["scale_by_adam/count"] == moved["scale_by_learning_rate/count"] == 20
+    moved = counts(at_step(tx, state, 20))
+    # What the guard has seen were no steps: it is left as it is.
+    assert found.pop("guard/count") == moved.pop("guard/count") == 6
+    assert set(found) == set(moved) and set(moved.values()) == {20}

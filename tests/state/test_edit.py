@@ -32,8 +32,46 @@ def test_reset_starts_matching_parameters_anew_and_keeps_the_rest():
 def test_reset_of_all_with_counts_is_init():
     new = reset(ADAM, filled(ADAM, PARAMS), PARAMS, counts=True)
     same(new, ADAM.init(PARAMS))
-    with pytest.raises(ValueError, match="counts=True needs a pattern that matches all"):
+    with pytest.raises(ValueError, match="counts=True needs a pattern that matches all") as error:
         reset(ADAM, filled(ADAM, PARAMS), PARAMS, "a/*", counts=True)
+    assert "but these are for others, too: scale_by_adam/count." in str(error.value)
+    tx = gx.sgd(gx.linear_schedule(1.0, 0.0, 10))
+    same(reset(tx, filled(tx, PARAMS), PARAMS, counts=True), tx.init(PARAMS))
+
+
+def test_counts_of_a_group_are_reset_with_it():
+    """Also that of its schedule, and what else corrects its moments; the rest goes on."""
+    rate = gx.linear_schedule(1.0, 0.0, 10)
+    tx = gx.with_ema(gx.groups(("old", "a/*", gx.adam(rate)), ("new", "c", gx.nadam(rate))), 0.9)
+    state = filled(tx, PARAMS)
+    before, fresh = export(tx, state), export(tx, tx.init(PARAMS))
+    now = export(tx, reset(tx, state, PARAMS, "c", counts=True))
+    changed = {name for name, x in now.items() if not np.array_equal(x, before[name])}
+    of_new = {name for name in before if name.startswith("new/")}
+    assert changed == of_new | {"with_ema/average/c"}
+    for name in changed:
+        same(now[name], fresh[name])
+    assert [int(x) for name, x in now.items() if name[-5:] == "count"] == [3, 0, 0, 3, 3]
+
+
+def test_counts_of_a_group_without_moments_are_reset_with_it():
+    rate = gx.linear_schedule(1.0, 0.0, 10)
+    tx = gx.named_chain(
+        ("opt", gx.groups(("old", "a/*", gx.adam(0.1)), ("new", "c", gx.sgd(rate)))),
+        ("last", gx.scale_by_schedule(rate)),
+    )
+    now = export(tx, reset(tx, filled(tx, PARAMS), PARAMS, "c", counts=True))
+    assert {name: int(x) for name, x in now.items() if name.endswith("count")} == {
+        "opt/old/scale_by_adam/count": 3,
+        "opt/new/scale_by_learning_rate/count": 0,
+        "last/scale_by_schedule/count": 3,
+    }
+
+
+def test_counts_of_masked_moments_are_reset_with_them():
+    tx = gx.chain(gx.masked(gx.scale_by_adam(), gx.matching("c")), gx.scale(-0.1))
+    state = reset(tx, filled(tx, PARAMS), PARAMS, "c", counts=True)
+    same(state, tx.init(PARAMS))
 
 
 def test_reset_refuses_a_pattern_that_matches_nothing():
@@ -55,6 +93,9 @@ def test_reset_of_a_pair_of_parameters_goes_by_the_fast_ones():
     state = tx.init(pair)._replace(fast_state=gx.TraceState(fast))
     new = reset(tx, state, pair, "fast/a/*").fast_state.trace
     assert not np.any(new["a"]["w"]) and np.all(new["c"])
+    tx = gx.lookahead(gx.adam(0.1), 2, 0.5)
+    state = reset(tx, filled(tx, pair), pair, "fast/*", counts=True)
+    assert int(export(tx, state)["scale_by_adam/count"]) == 0
 
 
 def test_groups_are_reset_with_their_counts():
@@ -108,15 +149,50 @@ def test_jump_under_jit_and_for_some_names():
         at_step(tx, state, 5, where="scale_by_adm/*")
 
 
-def test_jump_refuses_what_has_no_answer():
+def test_jump_sets_counts_that_differ():
+    """Outside of an accumulation micro-steps are counted; micro-steps themselves stay."""
     tx = gx.chain(gx.add_noise(0.1, 0.5, key=1), gx.MultiSteps(gx.adam(0.1), 2))
-    state = filled(tx, PARAMS)
-    state = (state[0]._replace(count=jnp.int32(4)), state[1])
-    with pytest.raises(ValueError, match="the counts differ") as error:
-        at_step(tx, state, 10)
-    assert "add_noise/count = 4" in str(error.value)
-    with pytest.raises(ValueError, match="nothing in the state counts steps"):
-        at_step(gx.trace(0.9), gx.trace(0.9).init(PARAMS), 3)
+    state = tx.init(PARAMS)
+    for _ in range(3):
+        _, state = tx.update(PARAMS, state, PARAMS)
+    moved = export(tx, at_step(tx, state, 10))
+    counts = ("add_noise/count", "MultiSteps/gradient_step", "scale_by_adam/count")
+    assert [int(moved[name]) for name in counts] == [10, 10, 10]
+    assert int(moved["MultiSteps/mini_step"]) == 1
+
+
+def test_jump_leaves_counts_of_calls_unless_named():
+    tx = gx.conditionally_mask(gx.adam(0.1), lambda count: count % 2 == 0)
+    state = tx.init(PARAMS)
+    for _ in range(3):
+        _, state = tx.update(PARAMS, state, PARAMS)
+    moved = at_step(tx, state, 10)
+    assert (int(moved.step), int(moved.inner_state[0].count)) == (3, 10)
+    named = at_step(tx, state, 10, where="conditionally_mask/step")
+    assert (int(named.step), int(named.inner_state[0].count)) == (10, 2)
+    with pytest.raises(ValueError, match="matches no path"):
+        at_step(tx, state, 10, where="*/step")
+
+
+def test_jump_after_skipped_steps():
+    tx = gx.apply_if_finite(gx.with_ema(gx.adam(gx.linear_schedule(1.0, 0.0, 10)), 0.9), 3)
+    state = tx.init(PARAMS)
+    for g in (1.0, jnp.nan):
+        _, state = tx.update(jax.tree.map(lambda p, g=g: p * 0 + g, PARAMS), state, PARAMS)
+    moved = export(tx, at_step(tx, state, 5))
+    assert {int(x) for name, x in moved.items() if name.endswith("/count")} == {5}
+    assert int(moved["apply_if_finite/total_notfinite"]) == 1
+
+
+def test_jump_where_nothing_counts_steps_changes_nothing():
+    state = filled(gx.trace(0.9), PARAMS)
+    same(at_step(gx.trace(0.9), state, 3), state)
+    same(at_step(gx.sgd(0.1), gx.sgd(0.1).init(PARAMS), 3), gx.sgd(0.1).init(PARAMS))
+
+
+def test_jump_refuses_what_has_no_answer():
+    with pytest.raises(ValueError, match="nothing in the state counts an optimizer's steps"):
+        at_step(gx.trace(0.9), gx.trace(0.9).init(PARAMS), 3, where="*/count")
     with pytest.raises(TypeError, match=r"must be an integer, but is 1\.5"):
         at_step(ADAM, ADAM.init(PARAMS), 1.5)
     with pytest.raises(ValueError, match="must be in"):

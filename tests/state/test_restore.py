@@ -86,7 +86,7 @@ def test_saved_counts_that_differ_raise():
     tx = gx.chain(gx.scale_by_adam(), gx.scale_by_schedule(gx.constant_schedule(1.0)))
     file = dict(saved(tx)) | {"scale_by_schedule/count": np.int32(7)}
     new = gx.chain(tx, gx.add_decayed_weights(gx.constant_schedule(0.1)))
-    with pytest.raises(ValueError, match=r"they differ: .*'scale_by_schedule/count': 7"):
+    with pytest.raises(ValueError, match=r"it differ: .*'scale_by_schedule/count': 7"):
         restore(new, PARAMS, file, missing="init", counts="saved")
     with pytest.raises(ValueError, match="there is none"):
         restore(gx.sgd(lambda n: 0.1), PARAMS, {}, missing="init", counts="saved")

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -157,7 +158,7 @@ def test_moves_on_real_steps_only(name, how, jitted):
     results = []
     for tx in wrapped(name, average):
         params, state, iterates = {"w": jnp.ones(3)}, tx.init({"w": jnp.ones(3)}), []
-        step = tx.step
+        step: Any = tx.step
         if how == "update":
 
             def step(g, state, params, tx=tx):

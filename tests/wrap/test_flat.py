@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import gradtx as gx
 
@@ -53,3 +54,15 @@ def test_trees_without_arrays():
     tx = gx.flatten(gx.adam(0.1))
     updates, _ = tx.update({"x": None}, tx.init({"x": None}))
     assert updates == {"x": None}
+
+
+def test_rounding_inside_of_parameters_that_differ_in_dtype():
+    tx = gx.flatten(gx.with_rounding(gx.sgd(0.1), "kahan"))
+    mixed = {"a": jnp.ones(2, jnp.bfloat16), "b": jnp.ones(2)}
+    with pytest.raises(
+        ValueError,
+        match=r"^flatten: `with_rounding` goes by the dtype of each parameter, but here they are "
+        r"bfloat16 and float32, .* Put it around: with_rounding\(flatten\(...\), ...\)\.$",
+    ):
+        tx.init(mixed)
+    tx.init({"a": jnp.ones(2, jnp.bfloat16), "b": jnp.ones(2, jnp.bfloat16)})

@@ -1,5 +1,7 @@
 """Lookahead: the two loops of the paper as one, the slow parameters outside or in the state."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -100,6 +102,48 @@ def test_state_starts_anew_where_they_meet(slow_in_state):
     assert int(state.fast_state[0].count) == 1
     state = update(state)
     jax.tree.map(np.testing.assert_array_equal, state.fast_state, first.fast_state)
+
+
+@pytest.mark.parametrize("pair", [False, True])
+@pytest.mark.parametrize("by", ["step", "update"])
+def test_around_an_accumulation_it_counts_steps(by, pair):
+    """Outside and inside are the same bits, and a group is not forgotten where both meet."""
+    make = functools.partial(gx.lookahead, sync_period=2, slow_step_size=0.5, slow_in_state=True)
+    around = functools.partial(make, reset_state=True, slow_in_state=not pair)
+    first = jax.tree.map(lambda p: p.astype(jnp.bfloat16), PARAMS)
+    params = [gx.LookaheadParams.init_synced(first, slow_dtype="float32") if pair else first, first]
+    txs = [around(gx.accumulate(gx.sgd(0.1), 3)), gx.accumulate(make(gx.sgd(0.1)), 3)]
+    advance = [jax.jit(t.step if by == "step" else functools.partial(by_update, t)) for t in txs]
+    states = [tx.init(p) for tx, p in zip(txs, params, strict=True)]
+    for t in range(13):
+        g = jax.tree.map(lambda p, t=t: jnp.sin(p + t), first)
+        for i in range(2):
+            params[i], states[i] = advance[i](g, states[i], params[i])
+        fast = params[0].fast if pair else params[0]
+        jax.tree.map(np.testing.assert_array_equal, fast, params[1])
+        points = [tx.eval_params(s, p) for tx, s, p in zip(txs, states, params, strict=True)]
+        if by == "step" or not pair:
+            jax.tree.map(lambda a, b: np.testing.assert_array_equal(a.astype(b.dtype), b), *points)
+    assert int(states[0].steps_since_sync) == 0
+
+
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda slow: slow(gx.guard(gx.sgd(0.1))),
+        lambda slow: slow(gx.chain(gx.guard(gx.trace(0.0)), gx.scale(-0.1))),
+        lambda slow: gx.chain(gx.guard(gx.identity()), slow(gx.sgd(0.1))),
+    ],
+)
+def test_a_step_that_a_guard_leaves_out_is_none(make, jit):
+    tx = make(lambda inner: gx.lookahead(inner, 2, 0.5, slow_in_state=True))
+    step, params = jax.jit(tx.step) if jit else tx.step, {"w": jnp.ones(1)}
+    state, seen = tx.init(params), []
+    for g in (1.0, np.nan, np.nan, 1.0, 1.0):
+        params, state = step({"w": jnp.full(1, g)}, state, params)
+        seen.append((float(params["w"][0]), float(tx.eval_params(state, params)["w"][0])))
+    np.testing.assert_allclose(seen, [(0.9, 1), (0.9, 1), (0.9, 1), (0.9, 0.9), (0.8, 0.9)])
 
 
 def test_gradients_of_the_pair_will_do():

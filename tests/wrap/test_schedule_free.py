@@ -1,5 +1,7 @@
 """Schedule-Free: the averages of the paper, their precision, and where they are found."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -88,6 +90,51 @@ def test_zero_steps_leave_everything_where_it_is():
         params, state = tx.step(jnp.zeros(3), state, params)
     np.testing.assert_array_equal(params, w)
     np.testing.assert_array_equal(gx.schedule_free_eval_params(state, params), w)
+
+
+@pytest.mark.parametrize("by", ["step", "update"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_around_an_accumulation_it_averages_steps(dtype, by):
+    """Outside and inside are the same bits."""
+    make = functools.partial(gx.schedule_free, learning_rate=rising, b1=0.8)
+    txs = [make(gx.accumulate(gx.sgd(rising), 4)), gx.accumulate(make(gx.sgd(rising)), 4)]
+    w = jnp.linspace(-1, 1, 5).astype(dtype)
+    params, states = [w, w], [tx.init(w) for tx in txs]
+    calls = [jax.jit(getattr(tx, by)) for tx in txs]
+    for t in range(13):
+        for i in range(2):
+            made, states[i] = calls[i](jnp.sin(w + t), states[i], params[i])
+            params[i] = made if by == "step" else gx.apply_updates(params[i], made)
+        np.testing.assert_array_equal(*params)
+        points = [tx.eval_params(s, p) for tx, s, p in zip(txs, states, params, strict=True)]
+        np.testing.assert_array_equal(*points)
+    assert int(states[0].step_count) == 3
+
+
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda average: average(gx.guard(gx.sgd(0.1))),
+        lambda average: gx.chain(gx.guard(gx.identity()), average(gx.sgd(0.1))),
+    ],
+)
+def test_a_step_that_a_guard_leaves_out_is_none(make, jit):
+    tx = make(lambda inner: gx.schedule_free(inner, 0.1, jnp.float32(0.5)))
+    step, params = jax.jit(tx.step) if jit else tx.step, jnp.ones([])
+    state, seen = tx.init(params), []
+    for g in (1.0, np.nan, np.nan, 1.0):
+        params, state = step(jnp.float32(g), state, params)
+        seen.append(float(tx.eval_params(state, params)))
+    np.testing.assert_allclose(seen, [0.9, 0.9, 0.9, 0.85], rtol=1e-6)
+
+
+def test_what_is_around_it_hears_of_steps():
+    tx = gx.with_ema(gx.schedule_free(gx.accumulate(gx.sgd(0.1), 2), 0.1), 0.9)
+    w, state = jnp.ones([]), tx.init(jnp.ones([]))
+    for _ in range(4):
+        w, state = tx.step(jnp.ones([]), state, w)
+    assert int(state.count) == 2
 
 
 def test_state_dtype():
