@@ -65,14 +65,15 @@ def why_no_transformation(owner: str, given: Any) -> str:
     if isinstance(belongs, str):
         return belongs
     constructor = constructor_of(owner)
-    parameters = list(inspect.signature(constructor).parameters.values()) if constructor else []
+    signature = inspect.signature(constructor) if constructor else inspect.Signature()
+    parameters = list(signature.parameters.values())
     takes_several = any(p.kind is p.VAR_POSITIONAL for p in parameters)
     if isinstance(given, Mapping):
         return "A dict? Give named_chain(*parts.items()), or groups(*rules.items())."
     if isinstance(given, (list, tuple)):
         return f"A {type(given).__name__}? Give {owner if takes_several else 'chain'}(*parts)."
     if isinstance(given, (str, re.Pattern)) and not takes_several and len(parameters) > 1:
-        return f"The transformation comes first: {_usage(owner, inspect.signature(constructor))}."
+        return f"The transformation comes first: {_usage(owner, signature)}."
     return "Was a constructor not called?"
 
 

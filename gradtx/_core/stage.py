@@ -1,7 +1,6 @@
 """A fused stage: rules that run array by array, split only where one needs a whole-tree number."""
 
 import functools
-import numbers
 from typing import Any
 
 import jax
@@ -355,7 +354,7 @@ def _at_step(rule, key: str, value, state):
     now = at_step(value, getattr(state, rule.rule.clock))
     called = next((public for public, name in rule.rule.reports if name == key), key)
     given = now.value if isinstance(now, DecayNumber) else now
-    is_number = isinstance(given, (numbers.Number, np.generic, np.ndarray, jax.Array))
+    is_number = isinstance(given, (int, float, complex, np.generic, np.ndarray, jax.Array))
     if not is_number or np.shape(given) != ():
         raise TypeError(
             f"{rule.name}: the schedule `{called}` must return one number, but returned "

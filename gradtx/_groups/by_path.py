@@ -147,7 +147,7 @@ def groups(*rules: Any) -> GradientTransformation:
         The transformation. Its state is a dict of the states of the trained groups by name.
 
     Raises:
-        TypeError: If a rule is no such tuple.
+        TypeError: If a rule is no such tuple, or all are given in one list or dict.
         ValueError: If there are no rules, or two of one name; on init, if a pattern matches no
             path or a rule has no parameter; on init and update, if a parameter has no rule.
 

@@ -232,7 +232,7 @@ def loss_scaling(
 
     Raises:
         TypeError: If `inner` is no transformation.
-        ValueError: If an argument is outside its range.
+        ValueError: If an argument is outside its range; in a chain, if a clip stands before it.
         FloatingPointError: On update, as said above.
 
     Source: Micikevicius et al. 2018, https://arxiv.org/abs/1710.03740, section 3.2.

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from .._core.body import Body, run, start, step
 from .._core.flow import Flow
-from .._core.leaves import as_array
+from .._core.leaves import as_array, with_article
 from .._core.transformation import (
     GradientTransformation,
     as_transformation,
@@ -59,9 +59,7 @@ class _WithMetrics(Wrapper):
         inner = start(self.inner.update.body, listening)
         said = listening.reports or {}
         first = {key: said[key][0] if key in said else 0.0 for key in keys}
-        values = {
-            key: as_abstract_as(flow, jnp.array(x, jnp.float32)) for key, x in first.items()
-        }
+        values = {key: as_abstract_as(flow, jnp.array(x, jnp.float32)) for key, x in first.items()}
         return MetricsState(values, inner)
 
     def update(self, flow: Flow, state: Any) -> Any:
@@ -216,7 +214,7 @@ def metrics(state: Any) -> dict[str, jax.Array]:
     found = [x for x in jax.tree.leaves(state, is_leaf=_is_ours) if _is_ours(x)]
     if not found:
         raise ValueError(
-            f"metrics: the state must have a MetricsState in it, but is a {type(state).__name__} "
+            f"metrics: the state must have a MetricsState in it, but is {with_article(type(state).__name__)} "
             "without one. Wrap the transformation in with_metrics(tx) before init."
         )
     numbers: dict[str, jax.Array] = {}

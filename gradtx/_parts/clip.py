@@ -80,8 +80,8 @@ def clip_by_global_norm(
         The transformation, without state. It reports its factor as "clip_scale".
 
     Raises:
-        ValueError: If `max_norm` is negative or nan, or `scope` none of these; on update, if n is
-            over several groups and it does not come first.
+        ValueError: If `max_norm` is negative or nan, or `scope` none of these; on init or update,
+            if n is over several groups and it does not come first.
 
     Source: Pascanu, Mikolov, Bengio 2013, https://arxiv.org/abs/1211.5063, Algorithm 1.
     Differs: from Optax and PyTorch, where all arrays become nan where n is nan. In groups that

@@ -254,7 +254,7 @@ def tree_loss(params):
         (
             lambda: curvature.eigenvalues(jnp.eye(3)),
             TypeError,
-            "must be an Operator, such as hessian.* but is a ArrayImpl. Wrap a function",
+            "must be an Operator, such as hessian.* but is an ArrayImpl. Wrap a function",
         ),
     ],
 )
