@@ -151,10 +151,7 @@ class _StageRun:
         ]
         self.rows = [list(zip(*c, strict=True)) if c else None for c in self.columns]
         self.numbers = [
-            {
-                key: _at_step(rule, key, value, shared)
-                for key, value in rule.numbers.items()
-            }
+            {key: _at_step(rule, key, value, shared) for key, value in rule.numbers.items()}
             for rule, shared in zip(stage.rules, self.shared, strict=True)
         ]
         self.totals: dict = {}

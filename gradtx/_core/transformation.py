@@ -82,8 +82,9 @@ class GradientTransformation(_Pair):
 
     `init(params)` makes the state. `update(updates, state, params=None, **extra)` returns the
     new updates and the new state; extra arguments go to those that need them and are ignored by
-    the others, but one that is nearly called like one that is left out raises. Constructors of gradtx return transformations that print, compare, hash, pickle
-    and go into a JSON config by value; a pair of your own functions works in every chain too.
+    the others, but one that is nearly called like one that is left out raises. Constructors of
+    gradtx return transformations that print, compare, hash, pickle and go into a JSON config by
+    value; a pair of your own functions works in every chain too.
 
     Attributes:
         init: params -> state.

@@ -128,7 +128,7 @@ def is_spike(x: Any, window: Any, filled: Any, sigma: Any, floor: Any) -> Any:
 
 def given_loss(owner: str, flow: Any) -> Any:
     """The loss that `update` was given, in float32."""
-    flow.need(owner, "value", why="It is the loss; spikes(of=\"grad_norm\") goes without it.")
+    flow.need(owner, "value", why='It is the loss; spikes(of="grad_norm") goes without it.')
     value = flow.needed_extra(owner, "value")
     if value.shape or jnp.iscomplexobj(value):
         raise TypeError(

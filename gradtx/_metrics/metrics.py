@@ -214,8 +214,9 @@ def metrics(state: Any) -> dict[str, jax.Array]:
     found = [x for x in jax.tree.leaves(state, is_leaf=_is_ours) if _is_ours(x)]
     if not found:
         raise ValueError(
-            f"metrics: the state must have a MetricsState in it, but is {with_article(type(state).__name__)} "
-            "without one. Wrap the transformation in with_metrics(tx) before init."
+            "metrics: the state must have a MetricsState in it, but is "
+            f"{with_article(type(state).__name__)} without one. Wrap the transformation in "
+            "with_metrics(tx) before init."
         )
     numbers: dict[str, jax.Array] = {}
     for ours in found:

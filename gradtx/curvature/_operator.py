@@ -284,7 +284,8 @@ def check_operator(owner: str, operator: Any) -> None:
     if not isinstance(operator, Operator):
         raise TypeError(
             f"{owner}: `operator` must be an Operator, such as hessian(loss, params, batch), but "
-            f"is {leaves.with_article(type(operator).__name__)}. Wrap a function v -> A v in linear_operator."
+            f"is {leaves.with_article(type(operator).__name__)}. Wrap a function v -> A v in "
+            "linear_operator."
         )
 
 
