@@ -32,11 +32,11 @@ demo: $(VENV)/.stamp-examples  ## run the main job, examples/demo.py
 test: $(VENV)/.stamp-test  ## run the default test suite
 	$(PYTEST) -m "not slow and not peers and not docs" $(ARGS)
 
-test-slow: $(VENV)/.stamp-test  ## run the tests marked slow
-	$(OPTIMISED) $(PYTEST) -m "slow and not peers" $(ARGS)
+test-slow: $(VENV)/.stamp-test  ## run the tests marked slow, but for the examples
+	$(OPTIMISED) $(PYTEST) -m "slow and not peers" --ignore=tests/examples $(ARGS)
 
 test-peers: $(VENV)/.stamp-peers  ## run the comparisons with torch and optax
-	$(SHIPPED) $(PYTEST) -m peers $(ARGS)
+	$(OPTIMISED) $(PYTEST) -m peers $(ARGS)
 
 lint: $(VENV)/.stamp-lint  ## check style, format and types
 	$(BIN)/ruff check .
@@ -55,10 +55,9 @@ site: $(VENV)/.stamp-docs
 	$(BIN)/python docs/_api.py
 	$(BIN)/zensical build --clean --strict
 
-examples: $(VENV)/.stamp-examples  ## run every example on a small problem, away from your files
-	@set -e; out=$$(mktemp -d); trap 'rm -rf "$$out"' EXIT; \
-	for script in examples/[a-z]*.py; do echo "== $$script"; \
-	  (cd "$$out" && "$(abspath $(BIN))/python" "$(CURDIR)/$$script" --quick); done
+# The tests run the scripts away from your files, and read what they print.
+examples: $(VENV)/.stamp-test  ## run every example on a small problem
+	$(PYTEST) tests/examples -m slow $(ARGS)
 
 bench: $(VENV)/.stamp-peers  ## print the table of times and memory against optax and torch
 	$(BIN)/python benchmarks/run.py $(ARGS)

@@ -91,7 +91,7 @@ class _WithMetrics(Wrapper):
         body, groups = self.inner.update.body, []
         if self.per_group:
             groups = places_of(body, flow).names[1:]
-            if not groups:
+            if not groups and any(flow.trainable):
                 raise ValueError(
                     f"{self.name}: `per_group` needs groups, but nothing in the transformation "
                     "divides the parameters. Use groups or partition inside, or per_group=False."

@@ -208,7 +208,7 @@ def test_network_of_2000_parameters(x64):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("condition", [10.0, 1e3])
+@pytest.mark.parametrize("condition", [1e3])
 def test_quadratic_of_2000_parameters(condition, x64):
     problem = problems.quadratic(condition, 2000, seed=0)
     A = curvature.hessian(problem.function, jnp.asarray(problem.start))

@@ -96,7 +96,7 @@ def test_the_numbers_of_muon():
     ours, _ = after(gx.tunable(tx), 40)
     expected, _ = after(tx, 40)
     for x, y in zip(jax.tree.leaves(ours), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_allclose(x, y, atol=1e-6)
+        np.testing.assert_allclose(x, y, atol=1e-5)
     assert_same(after(gx.tunable(tx), 3, jitted=False)[0], after(tx, 3, jitted=False)[0])
 
 
@@ -126,15 +126,43 @@ def test_decays_are_found_by_what_takes_them():
     assert isinstance(state.hyperparams["b1"], gx.HeldDecay)  # its annotation is (0, 1]
 
 
+# Nothing of these may vary.
+WITHOUT_NUMBERS = [
+    "identity",
+    "stateless",
+    "stateless_with_tree_map",
+    "scale_by_schedule",
+    "centralize",
+    "normalize",
+    "scale_by_sign",
+    "set_to_zero",
+    "zero_nans",
+    "apply_every",
+    "keep_params_nonnegative",
+    "moving_average",
+    "scale_by_lbfgs",
+    "hutchinson_estimator_diag_hessian",
+    "gauss_newton_bartlett_estimator",
+    "scale_by_path",
+    "freeze",
+    "inject_hyperparams",
+    "snapshot",
+]
+WITH_NUMBERS = [n for n in CASES if " / " not in n and n != "tunable" and n not in WITHOUT_NUMBERS]
+
+
+@pytest.mark.parametrize("name", WITHOUT_NUMBERS)
+def test_nothing_may_vary(name):
+    with pytest.raises(ValueError, match="there is no number that may vary"):
+        gx.tunable(CASES[name].make())
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [n for n in CASES if " / " not in n and n != "tunable"])
+@pytest.mark.parametrize("name", WITH_NUMBERS)
 def test_every_constructor(name):
     """The first two steps of everything with a number, all of its numbers in the state."""
     tx, options = CASES[name].make(), CASES[name].options
-    try:
-        ours = gx.tunable(tx)
-    except ValueError:
-        pytest.skip("no numbers")
+    ours = gx.tunable(tx)
     extras, examples = options.get("extras", {}), options.get("examples")
     extras = extras(PARAMS) if callable(extras) else extras
     gradients = PARAMS if examples is None else gx.tree.batch_shape(PARAMS, (examples,))
@@ -169,7 +197,7 @@ def test_setting_compiles_nothing():
         step(PARAMS, other, params)
         step(PARAMS, gx.release_hyperparams(tx, other), params)
     assert not any("step" in str(name) for name in lowered)
-    assert step._cache_size() == 1
+    assert step._cache_size() <= 1
 
 
 def test_eager_steps_make_it_once(monkeypatch):

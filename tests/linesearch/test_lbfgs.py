@@ -43,7 +43,7 @@ def test_formula(m, scaled, x64):
         want = dense(ws[: t + 1], gs[: t + 1], m, scaled)
         np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-9 * np.abs(want).max())
     assert state.count == 8
-    assert update._cache_size() == 1
+    assert update._cache_size() <= 1  # 0 if a long run of tests has driven it out
 
 
 def test_a_parabola_takes_as_many_steps_as_dimensions(x64):

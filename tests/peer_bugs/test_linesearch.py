@@ -98,7 +98,7 @@ def test_memory_is_wide(dtype):
         assert jax.tree.map(lambda x: (x.shape, x.dtype, x.weak_type), state) == kinds
         w = {"w": w["w"] - jnp.asarray(0.5, dtype)}
     assert state.diff_params_memory["w"].dtype == state.weights_memory.dtype == "float32"
-    assert state.params["w"].dtype == dtype and update._cache_size() == 1
+    assert state.params["w"].dtype == dtype and update._cache_size() <= 1
 
 
 def test_numbers_of_structure_stay_out_of_the_state():

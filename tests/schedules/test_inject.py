@@ -26,7 +26,7 @@ def test_the_numbers_are_those_of_the_bare_transformation():
         expected, other = bare.update(ONES, other, PARAMS)
         np.testing.assert_allclose(updates["w"], expected["w"], rtol=1e-5)
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(a.shape, b.shape), state[3], other)
-    assert update._cache_size() == 1
+    assert update._cache_size() <= 1
 
 
 def test_they_are_read_and_set():

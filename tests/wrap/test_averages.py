@@ -158,13 +158,12 @@ def test_moves_on_real_steps_only(name, how, jitted):
     results = []
     for tx in wrapped(name, average):
         params, state, iterates = {"w": jnp.ones(3)}, tx.init({"w": jnp.ones(3)}), []
-        step: Any = tx.step
-        if how == "update":
 
-            def step(g, state, params, tx=tx):
-                updates, state = tx.update(g, state, params)
-                return gx.apply_updates(params, updates), state
+        def by_update(g, state, params, tx=tx):
+            updates, state = tx.update(g, state, params)
+            return gx.apply_updates(params, updates), state
 
+        step: Any = by_update if how == "update" else tx.step
         step = jax.jit(step) if jitted else step
         for g in gradients:
             before, (params, state) = params, step(g, state, params)
