@@ -134,6 +134,7 @@ _COUNTS_STEPS = "it counts steps where Optax has a flag for the first, so weight
 STATES = {
     "adafactor": _FACTORED + "; momentum comes before the rate",
     "add_decayed_weights / schedule": "Optax's class is private and says Schedule",
+    "add_decayed_weights / start": "Optax has no decay towards the start",
     "chain / empty": "Optax has no chain of nothing",
     "fromage": "the rate is used twice, so one rule with one count has both uses",
     "galore": _NO_STATE,
@@ -158,6 +159,7 @@ STATES = {
     "selective_transform": "the mask may be a function here, and is one in this line",
     "sm3": _FACTORED,
     "sophia": "the estimate of the Hessian is a wrapper's, for every rule that takes one",
+    "sgd / decay": "the decay is a link of the chain, which Optax's sgd has not",
 }
 
 # Public state classes whose fields differ.
