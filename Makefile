@@ -62,6 +62,7 @@ examples: $(VENV)/.stamp-test  ## run every example on a small problem
 bench: $(VENV)/.stamp-peers  ## print the table of times and memory against optax and torch
 	$(BIN)/python benchmarks/run.py $(ARGS)
 	$(BIN)/python benchmarks/wrappers.py
+	$(BIN)/python benchmarks/metrics.py --layers 2 --rounds 3
 
 wheel: $(VENV)/.stamp-lint  ## build the wheel and check that it holds gradtx only
 	rm -rf dist
