@@ -52,8 +52,8 @@ class Accumulating(Wrapper):
     inner: Any
     every: int | Callable[..., Any]
     rule: Rule
-    moves_as_inside: ClassVar[bool] = True
     dtype: Any
+    moves_as_inside: ClassVar[bool] = True
 
     def collected(self, flow: Flow, state: Any) -> tuple[Any, Any, dict[str, Any]]:
         """Whether inner is to step, the state before that, and the extra arguments for inner.
