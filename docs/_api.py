@@ -66,11 +66,9 @@ PUBLIC = {
 
 
 def exports(module: ModuleType) -> list[str]:
-    """Return the public names of a module: its `__all__`, or all it holds but modules."""
-    if hasattr(module, "__all__"):
-        return list(module.__all__)
-    public = {name: thing for name, thing in vars(module).items() if not name.startswith("_")}
-    return [name for name, thing in public.items() if not inspect.ismodule(thing)]
+    """Return the public names of a module but modules: of its `__all__`, or of all it holds."""
+    names = getattr(module, "__all__", [n for n in vars(module) if not n.startswith("_")])
+    return [name for name in names if not inspect.ismodule(getattr(module, name))]
 
 
 def home(thing: object) -> str:

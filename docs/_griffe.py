@@ -5,7 +5,7 @@ from pathlib import Path
 
 import griffe
 
-INIT = Path(__file__).parent.parent / "gradtx" / "__init__.py"
+INIT = Path(__file__).parent.parent / "gradtx" / "__init__.pyi"
 # Names that can be nothing but a public name: those with an underscore.
 PUBLIC = re.findall(r" as ([a-z]\w*_\w+)$", INIT.read_text(encoding="utf-8"), re.MULTILINE)
 MENTION = re.compile(rf"(?<!\[)`({'|'.join(PUBLIC)})`")

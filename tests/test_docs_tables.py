@@ -17,7 +17,7 @@ from tests.optax_deviations import DEVIATIONS, NUMBERS
 DEFAULTS = ("defaults.md", "defaults-curvature.md", "defaults-young.md")
 DIFFERENCES = ("differences.md", "differences-wrappers.md")
 DOCS = Path(__file__).parent.parent / "docs"
-PUBLIC = set(vars(gradtx))
+PUBLIC = set(dir(gradtx))
 # Not compared in the tables of defaults: they say where, in what dtype or at random, not what.
 NO_NUMBERS = {
     "accumulator_dtype",

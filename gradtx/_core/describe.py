@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._lazy import load_all
 from .leaves import is_traced
 
 _REGISTRY: dict[str, Callable] = {}
@@ -61,17 +62,20 @@ def is_registered(function: Callable) -> bool:
 
 def constructor_of(name: str) -> Callable | None:
     """The registered function of that name, if there is one."""
+    if name not in _REGISTRY and "." not in name:  # one of ours, or misspelt
+        load_all()
     return _REGISTRY.get(name)
 
 
 def lookup(name: str) -> Callable:
     """The registered function of that name, or an error that says how to get it there."""
-    if name not in _REGISTRY:
+    constructor = constructor_of(name)
+    if constructor is None:
         raise ValueError(
             f"config: no constructor or function is registered as {name!r}. If it is your own, "
             "import the module that defines it first."
         )
-    return _REGISTRY[name]
+    return constructor
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -22,7 +22,7 @@ def public_constructors():
     """Return the names of the public functions that make a transformation, second names not."""
     return sorted(
         name
-        for name, thing in vars(gradtx).items()
+        for name, thing in inspect.getmembers(gradtx)
         if not name.startswith("_")
         and inspect.isfunction(thing)
         and thing.__name__ == name
@@ -43,7 +43,7 @@ MAKES_VALUES = ("multi_transform", "matching", "excluding", "spikes", "decay", "
 
 def test_registered_names_are_transformations_or_schedules():
     """A constructor without a return annotation would escape the table."""
-    for name, thing in vars(gradtx).items():
+    for name, thing in inspect.getmembers(gradtx):
         if not (inspect.isfunction(thing) and hasattr(thing, "__wrapped__")):
             continue
         is_schedule = inspect.unwrap(thing).__module__.startswith("gradtx.schedules")
@@ -70,7 +70,7 @@ def test_value(name):
         return  # compares by identity; tests/core/test_foreign.py
     assert tx == again
     assert hash(tx) == hash(again)
-    names = {**vars(gradtx.schedules), **vars(cases._inputs), **vars(gradtx)}
+    names = {**vars(gradtx.schedules), **vars(cases._inputs), **dict(inspect.getmembers(gradtx))}
     names["array"] = jnp.array
     assert eval(repr(tx), names) == tx
     assert pickle.loads(pickle.dumps(tx)) == tx

@@ -75,7 +75,7 @@ def is_state_class(thing):
 
 CLASSES = sorted(
     name
-    for name, thing in vars(gradtx).items()
+    for name, thing in inspect.getmembers(gradtx)
     if is_state_class(thing) and is_state_class(theirs(name))
 )
 

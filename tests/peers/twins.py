@@ -54,7 +54,7 @@ def in_optax(value):
         return {key: in_optax(x) for key, x in value.items()}
     if type(value) in (tuple, list):
         return type(value)(in_optax(x) for x in value)
-    is_ours = inspect.isfunction(value) and vars(gradtx).get(value.__name__) is value
+    is_ours = inspect.isfunction(value) and getattr(gradtx, value.__name__, None) is value
     return theirs(value.__name__) if is_ours else value
 
 
