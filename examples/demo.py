@@ -98,6 +98,7 @@ def main() -> None:
     path = options.out / "report.html"
     report.write(
         path,
+        "report.html.jinja",
         names=names,
         optimizers=optimizers,
         results=results,

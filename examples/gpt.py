@@ -1,12 +1,12 @@
 """Train a small GPT on the source of Python's standard library, as one would at work.
 
-python examples/gpt.py             four minutes or so on two cores; kill it when you like
+python examples/gpt.py             four minutes or so on two cores; kill it when you like. The end
+                                   is a report with figures, as that of demo.py
 python examples/gpt.py --resume    go on from the last checkpoint, as if nothing had happened
 python examples/gpt.py --quick     a few steps of everything, to see that it works
 """
 
 import argparse
-import csv
 import functools
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from gpt_parts import pictures
 from gpt_parts.model import GPT
+from gpt_parts.table import Table
 from gpt_parts.text import VOCABULARY, Corpus, batch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -116,10 +117,9 @@ def main() -> None:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
+    nothing_yet = {"loss": jnp.nan, "held_out": jnp.nan}
     with Progress(*shown, console=console) as bar:
-        task = bar.add_task(
-            "", total=s.steps, completed=int(run.step), loss=jnp.nan, held_out=jnp.nan
-        )
+        task = bar.add_task("", total=s.steps, completed=int(run.step), **nothing_yet)
         losses: list[jax.Array] = []
         for step in range(int(run.step) + 1, s.steps + 1):
             run, loss = train_step(run, windows(step))
@@ -136,27 +136,13 @@ def main() -> None:
                 checkpoints.save(step, args=ocp.args.StandardSave(run))
 
     best = tx.eval_params(run.state, run.params)
+    written = model.write(best, b"def ", 300, jax.random.key(SEED))
     console.rule("what it writes")
-    console.print(model.write(best, b"def ", 300, jax.random.key(SEED)), markup=False)
+    console.print(written, markup=False)
     console.rule()
-    console.print(f"Figures and numbers: {pictures.draw(folder)}")
-
-
-class Table:
-    """A CSV file that grows by a row at a time; rows after a checkpoint are dropped on resume."""
-
-    def __init__(self, path: Path, columns: tuple[str, ...], until: int):
-        rows = csv.DictReader(path.read_text().splitlines() if path.exists() else [])
-        kept = [row for row in rows if int(row["step"]) <= until]
-        self._file = path.open("w", newline="")
-        self._writer = csv.DictWriter(self._file, columns)
-        self._writer.writeheader()
-        self._writer.writerows(kept)
-
-    def add(self, **row: float) -> None:
-        """Write a row, at once."""
-        self._writer.writerow({k: f"{float(v):.6g}" for k, v in row.items()})
-        self._file.flush()
+    steps = f"{s.steps} of {s.accumulate} x {s.batch} windows"
+    about = {"steps": steps, "optimizer": tx, "what it writes": written}
+    console.print(f"Figures and numbers: {pictures.write(folder, about)}")
 
 
 def _options() -> argparse.Namespace:

@@ -71,6 +71,7 @@ from ._parts.shrink import StepAndShrinkState as StepAndShrinkState
 from ._parts.zero import ZeroNansState as ZeroNansState
 from ._stepsize.cocob import COCOBState as COCOBState
 from ._stepsize.dadapt import DAdaptAdamWState as DAdaptAdamWState
+from ._stepsize.dadapt import DAdaptAdamWTowardsStartState as DAdaptAdamWTowardsStartState
 from ._stepsize.dog import DoGState as DoGState
 from ._stepsize.dog import ScaleByDistanceOverGradientsState as ScaleByDistanceOverGradientsState
 from ._stepsize.dowg import DoWGState as DoWGState

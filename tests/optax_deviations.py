@@ -93,7 +93,6 @@ NUMBERS = {
     "acprop": _ACPROP,
     "adafactor": _ADAFACTOR + ", and momentum comes before the rate",
     "adan": _ADAN,
-    "add_decayed_weights / start": "Optax has no decay towards the start",
     "add_noise": _RANDOM,
     "chain / empty": "Optax has no chain of nothing",
     "galore": _GALORE,
@@ -129,6 +128,7 @@ _AVERAGE = "x is kept for parameters that are stored narrower than z; else it co
 _DELTA = "the sum of the updates itself, which Optax loses to rounding in (p - p_0) / sum of s"
 _NO_STATE = "None, where a parameter has no such state"
 _SLOW = "the slow parameters can be kept here, so that the parameters are those of the model"
+_DECAY = "the decay is a link of the chain, which Optax has not"
 _COUNTS_STEPS = "it counts steps where Optax has a flag for the first, so weights may be schedules"
 
 STATES = {
@@ -136,6 +136,7 @@ STATES = {
     "add_decayed_weights / schedule": "Optax's class is private and says Schedule",
     "add_decayed_weights / start": "Optax has no decay towards the start",
     "chain / empty": "Optax has no chain of nothing",
+    "dadapt_adamw / decay": "the start is kept, towards which it decays",
     "fromage": "the rate is used twice, so one rule with one count has both uses",
     "galore": _NO_STATE,
     "hutchinson_estimator_diag_hessian": "the key is a typed one",
@@ -159,7 +160,8 @@ STATES = {
     "selective_transform": "the mask may be a function here, and is one in this line",
     "sm3": _FACTORED,
     "sophia": "the estimate of the Hessian is a wrapper's, for every rule that takes one",
-    "sgd / decay": "the decay is a link of the chain, which Optax's sgd has not",
+    "rmsprop / decay": _DECAY,
+    "sgd / decay": _DECAY,
 }
 
 # Public state classes whose fields differ.

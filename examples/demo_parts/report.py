@@ -50,13 +50,16 @@ class Album:
         return Picture(_data_uri(path.read_bytes(), "image/gif"), alt, still.source)
 
 
-def write(path: Path, **content) -> None:
-    """Fill the template and write the page."""
-    template = Path(__file__).with_name("report.html.jinja").read_text(encoding="utf-8")
+def write(path: Path, template: str = "page.html.jinja", **content) -> None:
+    """Fill a template of this folder and write the page."""
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    page = environment.from_string(template).render(**content)
+    page = environment.get_template(template).render(**content)
     path.write_text(page, encoding="utf-8")
 
 

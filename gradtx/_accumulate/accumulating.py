@@ -7,12 +7,13 @@ from typing import Any, ClassVar, NamedTuple
 import jax.numpy as jnp
 
 from .._core.arguments import concrete_number, is_function
-from .._core.body import Inside, Lifted, run
+from .._core.body import Inside, run
+from .._core.choice import step_if, update_if
 from .._core.flow import Flow
 from .._core.leaves import describe_leaf, is_traced
+from .._core.lifted import Lifted
 from .._core.rule import Rule
 from .._core.wrap import Wrapper
-from .._wrap.choice import step_if, update_if
 from ..typing import PerParam
 
 

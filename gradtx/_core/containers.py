@@ -64,8 +64,12 @@ def _is_box(x: Any) -> bool:
 
 def _one_level(x: Any) -> list[KeyPath]:
     """The keys that lead to what a container holds."""
-    inside, _ = jax.tree_util.tree_flatten_with_path(x, is_leaf=lambda y: y is not x)
-    return [path for path, _ in inside]
+    return [path for path, _ in _inside(x)]
+
+
+def _inside(x: Any) -> list[tuple[KeyPath, Any]]:
+    """What a container holds, with the keys that lead there; itself if it is a leaf."""
+    return jax.tree_util.tree_flatten_with_path(x, is_leaf=lambda y: y is not x)[0]
 
 
 def by_path(tree: Any, given: Any) -> list | None:
@@ -82,14 +86,28 @@ def by_path(tree: Any, given: Any) -> list | None:
     entries = jax.tree.leaves(given, is_leaf=_is_none)
     there = dict(zip(_texts(given), entries, strict=True))
     used, column = set(), []
-    for path in _texts(tree):
+    for path in _texts(plain(tree)):
         tops = (path[:end] for end in range(len(path), -1, -1))
         top = next((top for top in tops if top in there), None)
         if top is None:
             return None
         used.add(top)
         column.append(there[top])
-    return column if len(used) == len(entries) else None
+    return _in_order_of(tree, column) if len(used) == len(entries) else None
+
+
+def _in_order_of(tree: Any, column: list) -> list:
+    """Entries for the leaves of `plain(tree)` in the order of the leaves of the tree."""
+    treedef = _structure(tree)
+    if not hides_keys(treedef):
+        return column
+    places = jax.tree.leaves(plain(_numbered(treedef)))
+    return [x for _, x in sorted(zip(places, column, strict=True), key=lambda pair: pair[0])]
+
+
+def _structure(tree: Any) -> Any:
+    """The structure of a tree in which None counts as a leaf."""
+    return jax.tree.structure(tree, is_leaf=_is_none)
 
 
 def _texts(tree: Any) -> list[tuple[str, ...]]:
@@ -113,21 +131,105 @@ def plain(tree: Any) -> Any:
     )
 
 
-def in_containers_of(tree: Any, made: Any) -> Any:
-    """What was made for `plain(tree)`, in the containers of the tree."""
-    treedef = jax.tree.structure(tree)
-    if not hides_keys(treedef):
+def in_containers_of(made: Any, *trees: Any) -> Any:
+    """A tree in the containers of the first of others that has its paths, or of a part of it."""
+    for tree in trees:
+        for part in (tree, *(x for _, x in _inside(tree))):
+            moved = _moved(made, part)
+            if moved is not None:
+                return moved
+    return made
+
+
+def _moved(made: Any, tree: Any) -> Any:
+    """A tree in the containers of another with the same paths, or None if it has others."""
+    old, new = _structure(made), _structure(tree)
+    if old == new:
         return made
-    numbered = plain(treedef.unflatten(range(treedef.num_leaves)))
-    places, plain_treedef = jax.tree.flatten(numbered)
-    order = dict(zip(places, plain_treedef.flatten_up_to(made), strict=True))
-    return treedef.unflatten([order[place] for place in range(treedef.num_leaves)])
+    column = by_path(tree, made) if old.num_leaves == new.num_leaves else None
+    return None if column is None else new.unflatten(column)
+
+
+def in_containers_of_state(updates: Any, state: Any, params: Any) -> tuple[Any, Any]:
+    """Updates and parameters in the containers that a state has for them, or in the updates' own.
+
+    Frameworks hand over a FrozenDict in one call and a dict in the next. Boxes stay.
+
+    Args:
+        updates: The updates.
+        state: The state.
+        params: The parameters or None: what holds several arrays for each is told by them.
+    """
+    held, ours = jax.tree.structure(state), jax.tree.structure(updates)
+    if held.num_leaves and not _holds(held, ours):
+        trees = (state, plain(updates), plain(params))
+        other = _held_instead(*map(_structure, trees))
+        updates = updates if other is None else _moved(updates, _numbered(other))
+    if params is None or jax.tree.structure(params) == jax.tree.structure(updates):
+        return updates, params
+    has_boxes = jax.tree.structure(opened(params)) != jax.tree.structure(params)
+    moved = None if has_boxes else _moved(params, updates)
+    return updates, params if moved is None else moved
+
+
+@functools.lru_cache(maxsize=256)
+def _held_instead(state: Any, updates: Any, params: Any) -> Any:
+    """The structure with the paths of the updates that is in a state, if theirs is not."""
+    if _holds(state, updates):
+        return None
+    mappings = [node for node in _nodes(state) if issubclass(_kind(node), Mapping)]
+    for node in ([params] if _holds(state, params) else []) + mappings:
+        if node.num_leaves == updates.num_leaves and by_path(_numbered(node), _numbered(updates)):
+            return node
+    return None
+
+
+def _numbered(treedef: Any) -> Any:
+    return treedef.unflatten(range(treedef.num_leaves))
+
+
+@functools.lru_cache(maxsize=256)
+def _holds(treedef: Any, top: Any) -> bool:
+    """Whether a tree, or one in it, has the containers of another."""
+    return any(_is_top_of(top, node) for node in _nodes(treedef))
+
+
+def _kind(treedef: Any) -> type:
+    data = treedef.node_data()
+    return object if data is None else data[0]
+
+
+def _nodes(treedef: Any) -> Iterator[Any]:
+    """The structure of a tree, and of all that is in it."""
+    yield treedef
+    for child in treedef.children():
+        yield from _nodes(child)
+
+
+def _is_top_of(top: Any, treedef: Any) -> bool:
+    if jax.tree_util.treedef_is_leaf(top):
+        return True
+    here, there = top.children(), treedef.children()
+    same = top.node_data() == treedef.node_data() and len(here) == len(there)
+    return same and all(map(_is_top_of, here, there))
+
+
+def first_kinds_apart(tree: Any, other: Any) -> tuple[KeyPath, type, type] | None:
+    """Where two trees with the same paths have containers of different types, and which."""
+    if type(tree) is not type(other):
+        return (), type(tree), type(other)
+    for (key, ours), (_, theirs) in zip(_inside(tree), _inside(other), strict=True):
+        found = None if ours is tree else first_kinds_apart(ours, theirs)
+        if found is not None:
+            return (*key, *found[0]), *found[1:]
+    return None
 
 
 @functools.lru_cache(maxsize=256)
 def hides_keys(treedef: Any) -> bool:
     """Whether there is such a mapping in a tree."""
-    if not any(issubclass(kind, Mapping) and kind is not dict for kind in _kinds(treedef)):
+    kinds = map(_kind, _nodes(treedef))
+    if not any(issubclass(kind, Mapping) and kind is not dict for kind in kinds):
         return False
     found = []
 
@@ -137,14 +239,6 @@ def hides_keys(treedef: Any) -> bool:
 
     jax.tree.leaves(treedef.unflatten([0] * treedef.num_leaves), is_leaf=look)
     return any(found)
-
-
-def _kinds(treedef: Any) -> Iterator[type]:
-    """The types of the containers in a tree."""
-    if (data := treedef.node_data()) is not None:
-        yield data[0]
-    for child in treedef.children():
-        yield from _kinds(child)
 
 
 def _is_hiding(x: Any) -> bool:

@@ -11,9 +11,10 @@ import jax
 import jax.numpy as jnp
 
 from . import leaves
-from .body import Body, Lifted, start
+from .body import Body, start
 from .composite import Branches, Sequence
 from .flow import Flow
+from .lifted import Lifted
 from .paths import paths_of
 from .state import typed_fields
 from .wrap import Around
@@ -129,10 +130,7 @@ def _mask(body: Lifted, flow: Flow) -> list[bool]:
     if body.where is None:
         return flow.trainable
     try:
-        if body.rule.per_leaf is None:
-            return flow.mask(body.name, body.where)
-        told = flow.spread(body.name, "what it is told", "values", body.where)
-        return [on and x is not None for x, on in zip(told, flow.trainable, strict=True)]
+        return [x is not None and x is not False for x in body.told(flow)]
     except (TypeError, ValueError):  # init took it: it stands where the leaves are others
         return flow.trainable
 

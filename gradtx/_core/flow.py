@@ -1,11 +1,9 @@
 """The updates on their way through a transformation."""
 
-import dataclasses
 import functools
-import re
 import zlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +11,7 @@ import numpy as np
 
 from . import leaves
 from .apply import apply_updates
-from .arguments import as_flag, is_function
-from .containers import by_path, hides_keys, plain
+from .containers import plain
 from .hints import need_extra
 from .leaves import as_array
 from .meter import Meter
@@ -24,11 +21,20 @@ if TYPE_CHECKING:
     from .outside import Outside
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class AllOf:
-    """A mask that is True where all of several masks are."""
+class Report(NamedTuple):
+    """A number that a rule says of itself.
 
-    masks: tuple[Any, ...]
+    Attributes:
+        name: Its name.
+        group: Names of the groups in which it was said, outermost first.
+        value: The number.
+        when: Whether it is one of this step: True, or a boolean scalar.
+    """
+
+    name: str
+    group: tuple[str, ...]
+    value: Any
+    when: Any
 
 
 class Flow:
@@ -55,19 +61,16 @@ class Flow:
         taken: Whether this is a step: False, or a boolean scalar, where a guard or an accumulation
             leaves the parameters where they are.
         noise_by: Who added noise to these updates, if somebody did; else empty.
-        reports: What rules say of themselves, if anybody listens: {name: (number, whether it was
-            said in this step)}; else None.
+        reports: What rules say of themselves, in order, if anybody listens; else None.
         meter: What to measure of the last stage, if anybody asks; else None.
         group: Names of the groups that these leaves are, outermost first.
         outside: For a group of leaves, what it needs for a number over all leaves; else None.
     """
 
     def __init__(self, owner: str, updates: Any, params: Any, extra: dict):
+        updates, params = plain(updates), plain(params)
         updates = leaves.fitted(updates, params)
         given, self.treedef = leaves.flatten(updates)
-        if hides_keys(self.treedef):
-            updates, params = plain(updates), plain(params)
-            given, self.treedef = leaves.flatten(updates)
         self.owner, self.tree, self.params_tree, self.extra = owner, updates, params, extra
         self.params = None
         if params is not None:
@@ -93,7 +96,7 @@ class Flow:
         self.casting = False
         self.taken: Any = True
         self.noise_by = ""
-        self.reports: dict[str, tuple[Any, Any]] | None = None
+        self.reports: list[Report] | None = None
         self.meter: Meter | None = None
         self.group: tuple[str, ...] = ()
         self.outside: Outside | None = None
@@ -262,71 +265,16 @@ class Flow:
         self.need(owner, name)
         return self.extra[name]
 
-    def mask(self, owner: str, mask: Any) -> list[bool]:
-        """A mask, given as a tree of booleans, a prefix of it or a function, over the leaves."""
-        if isinstance(mask, AllOf):
-            columns = [self.mask(owner, m) for m in mask.masks]
-            return [all(flags) for flags in zip(*columns, strict=True)]
-        if isinstance(mask, (str, re.Pattern)):
-            text = repr(mask if isinstance(mask, str) else mask.pattern)
-            raise TypeError(
-                f"{owner}: the mask must be a tree of booleans or a function of the parameters, "
-                f"but is {text}. A pattern of paths? Give gradtx.matching({text})."
-            )
-        given = self.spread(owner, "the mask", "booleans", mask)
-        flags = [as_flag(x) if on else False for x, on in zip(given, self.trainable, strict=True)]
-        for index, flag in enumerate(flags):
-            if flag is None:
-                traced = leaves.is_traced(given[index])
-                raise TypeError(
-                    f"{owner}: the mask at {leaves.path_names(self.tree)[index]} must be True or "
-                    f"False, but is {leaves.describe_leaf(given[index])}."
-                    + " Its values must be known while tracing."
-                    * traced
-                )
-        return [bool(flag) for flag in flags]
-
-    def spread(self, owner: str, what: str, of_what: str, given: Any) -> list:
-        """A tree like the parameters, a prefix of it or a function to one, over the leaves.
-
-        Args:
-            owner: Who was given it, for messages.
-            what: What it is, such as "the mask".
-            of_what: What its leaves are, such as "booleans".
-            given: The tree, or the function of the parameters.
-        """
-        if not self.leaves:
-            return []  # the stand-in for the parameters that tree.map_params gives to init
-        tree = self.tree if self.params_tree is None else self.params_tree
-        if is_function(given):
-            given = given(tree if self.whole is None else self.whole)
-        try:
-            spread = jax.tree_util.tree_broadcast(given, tree, is_leaf=lambda x: x is None)
-            return self.treedef.flatten_up_to(spread)
-        except ValueError as error:
-            column = by_path(tree, given)
-            if column is not None:
-                return column
-            raise ValueError(
-                f"{owner}: {what} must be a tree of {of_what} with the structure of the "
-                f"parameters or of the top of it; its leaves are {leaves.path_names(given)}, "
-                f"those of the parameters {leaves.path_names(tree)}."
-            ) from error
-
     def report(self, name: str, value: Any, when: Any = True) -> None:
         """Say a number to whoever listens; in `init` one that is not 0 before the first step.
 
         Args:
-            name: Its name, which gets those of the groups behind it. Of several with one name in
-                a chain the first keeps it, the others get "#2", "#3" and so on.
+            name: Its name.
             value: A real number.
             when: Whether it is one of this step: True, or a boolean scalar.
         """
-        if self.reports is None:
-            return
-        name = "/".join((name, *self.group))
-        same = sum(other.split("#")[0] == name for other in self.reports)
-        self.reports[f"{name}#{same + 1}" if same else name] = (value, when)
+        if self.reports is not None:
+            self.reports.append(Report(name, self.group, value, when))
 
     def restricted(self, kept: list[bool]) -> "Flow":
         """A flow of some of the leaves; in the place of the others it has None everywhere."""

@@ -8,7 +8,7 @@ import jax.core
 import jax.numpy as jnp
 import numpy as np
 
-from .containers import by_path, key_paths
+from .containers import by_path, first_kinds_apart, key_paths
 
 
 def _is_none(x) -> bool:
@@ -116,12 +116,24 @@ def _first_difference(reference, tree, reference_name: str, what: str) -> str:
     if extra:
         parts.append(f"{what} {_do(what, 'has', 'have')} {_some(extra)}, {reference_name} do not")
     if not parts:
-        return (
-            "the paths agree but the containers differ: "
-            f"{jax.tree.structure(reference)} against {jax.tree.structure(tree)}."
-        )
+        return _containers(reference, tree, reference_name, what)
     hint = " Was the state made by init() of other parameters?" if "state" in what else ""
     return "; ".join(parts) + "." + hint
+
+
+def _containers(reference, tree, reference_name: str, what: str) -> str:
+    apart = first_kinds_apart(reference, tree)
+    if apart is None:
+        both = f"{jax.tree.structure(reference)} against {jax.tree.structure(tree)}"
+        return f"the paths agree, but the containers differ: {both}."
+    path, *kinds = apart
+    ours, theirs = (with_article(kind.__name__) for kind in kinds)
+    place = f" at {jax.tree_util.keystr(path)}" if path else ""
+    return (
+        f"the paths agree, but {reference_name} have {ours} where {what} "
+        f"{_do(what, 'has', 'have')} {theirs}{place}. Convert one of them, for example by "
+        "jax.tree.unflatten(jax.tree.structure(params), jax.tree.leaves(grads))."
+    )
 
 
 def _do(what: str, singular: str = "does", plural: str = "do") -> str:

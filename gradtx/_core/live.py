@@ -2,7 +2,7 @@
 
 import contextlib
 import contextvars
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from typing import Any, NamedTuple
 
 
@@ -18,10 +18,13 @@ class Exact(NamedTuple):
     log: Any
 
 
+Known = Exact | Callable[[], Exact] | None  # a function is called if the value is a decay
+
+
 class _Entry:
     """A value, kept so that no other can have its identity, and whether it was taken as a decay."""
 
-    def __init__(self, value: Any, exact: Exact | None):
+    def __init__(self, value: Any, exact: Known):
         self.value, self.exact, self.is_decay = value, exact, False
 
 
@@ -30,7 +33,7 @@ _LIVE: contextvars.ContextVar[_Table | None] = contextvars.ContextVar("live", de
 
 
 @contextlib.contextmanager
-def live(values: Iterable[tuple[Any, Exact | None]]) -> Generator[None]:
+def live(values: Iterable[tuple[Any, Known]]) -> Generator[None]:
     """Constructors inside take these values unchecked, and decays among them with what is exact.
 
     They were checked where they were set: a float32 that is 1 may stand for a decay below it.
@@ -48,7 +51,7 @@ def live(values: Iterable[tuple[Any, Exact | None]]) -> Generator[None]:
         _LIVE.reset(token)
 
 
-def enter(value: Any, exact: Exact | None) -> None:
+def enter(value: Any, exact: Known) -> None:
     """Add a value to the innermost `live`; without one nothing happens."""
     table = _LIVE.get()
     if table is not None:
@@ -67,7 +70,7 @@ def exact_of(value: Any) -> Exact | None:
     if entry is None:
         return None
     entry.is_decay = True
-    return entry.exact
+    return entry.exact() if callable(entry.exact) else entry.exact
 
 
 def taken_as_decays(values: list[Any]) -> list[bool]:

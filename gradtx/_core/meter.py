@@ -7,7 +7,7 @@ first pass writes nothing, and what the second overwrites nobody reads any more.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -19,19 +19,37 @@ from .numerics import abs2, widened
 UPDATE, PARAM = "squares of the updates", "squares of the parameters"
 
 
+# {number of a group: terms of the sum over it}
+SumsByPlace = dict[int, list[jax.Array]]
+
+
 @dataclasses.dataclass(frozen=True)
 class Meter:
-    """What is to be measured of the last step of a transformation.
+    """What is to be measured of the last step of a transformation, and what was.
 
     Attributes:
         names: Of `UPDATE` and `PARAM` what is asked for.
         places: For each leaf the number of its group.
         done: The leaves that were measured.
+        sums: What was measured of them, by name.
     """
 
     names: frozenset[str]
     places: list[int]
     done: set[int] = dataclasses.field(default_factory=set)
+    sums: dict[str, SumsByPlace] = dataclasses.field(default_factory=dict)
+
+    def anew(self) -> "Meter":
+        """One that asks for the same, for a branch: what is measured there has to come out."""
+        return Meter(self.names, self.places)
+
+    def add(self, sums: dict[str, SumsByPlace], done: Iterable[int]) -> None:
+        """Keep what was measured of some more leaves."""
+        self.done.update(done)
+        for name, by_place in sums.items():
+            kept = self.sums.setdefault(name, {})
+            for place, terms in by_place.items():
+                kept.setdefault(place, []).extend(terms)
 
 
 def metered(function: Callable, names: frozenset[str]) -> Callable:

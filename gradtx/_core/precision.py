@@ -4,7 +4,8 @@ import dataclasses
 from typing import Any
 
 from .arguments import check_dtype
-from .body import Body, Lifted
+from .body import Body
+from .lifted import Lifted
 from .transformation import GradientTransformation, as_transformation, from_body, transformation
 from .wrap import Around, innermost, map_rules
 

@@ -149,5 +149,12 @@ def cast_like(value: Any, stored: Any) -> Any:
     )
 
 
+def state_like(new: Any, old: Any) -> Any:
+    """A new state in the dtypes of the old one, as the branches of a condition must have."""
+    if jax.tree.structure(new) != jax.tree.structure(old):
+        return new  # JAX says what differs
+    return cast_like(new, old)
+
+
 def _is_weak(x: Any) -> bool:
     return getattr(x, "weak_type", False)  # keys have none

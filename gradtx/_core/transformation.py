@@ -11,13 +11,14 @@ from . import show
 from .apply import apply_updates
 from .config import to_config
 from .constructor import F, described
-from .containers import in_containers_of, opened, plain
+from .containers import in_containers_of, in_containers_of_state, opened, plain
 from .describe import Description
 from .described import reduced
 from .explain import explain
 from .flow import Flow
 from .foreign import Foreign
 from .hints import look_like_state, why_no_transformation
+from .lifted import Lifted
 from .rule import Rule, schedule_of
 
 
@@ -47,10 +48,10 @@ class Update:
     def __call__(self, updates, state, params=None, **extra):
         self.body.check_extra(self.label, extra)
         with _order_explained(self.label, updates=updates, params=params):
-            flow = Flow(self.label, updates, params, extra)
+            flow = Flow(self.label, *in_containers_of_state(updates, state, params), extra)
             state = bodies.run(self.body, flow, state, outermost=True)
         new = flow.as_given()
-        return new if flow.tree is updates else in_containers_of(updates, new), state
+        return new if flow.tree is updates else in_containers_of(new, updates, params), state
 
 
 @contextlib.contextmanager
@@ -119,9 +120,9 @@ class GradientTransformation(_Pair):
         update = self.update
         update.body.check_extra(update.label, extra)
         with _order_explained(update.label, updates=grads, params=params):
-            flow = Flow(update.label, grads, params, extra)
+            flow = Flow(update.label, *in_containers_of_state(grads, state, params), extra)
             new, state = bodies.step(update.body, flow, state)
-        return new if flow.params_tree is params else in_containers_of(params, new), state
+        return new if flow.params_tree is params else in_containers_of(new, params), state
 
     def grad_params(self, state: Any, params: Any) -> Any:
         """The point at which the next gradient is to be taken.
@@ -157,7 +158,7 @@ class GradientTransformation(_Pair):
             return params
         with _order_explained(self.update.label, "(state, params)", params=params):
             point = self.update.body.point(purpose, opened(state), plain(params))
-        return in_containers_of(params, point)
+        return in_containers_of(point, params)
 
     def explain(self, params: Any) -> str:
         """A table of what is applied to each parameter, and of the state that is held for it.
@@ -245,7 +246,7 @@ def with_description(description: Description, made: Any) -> GradientTransformat
     """A transformation with the call that made it."""
     made = as_transformation(made, description.name)
     body, kind = made.update.body, type(made)
-    if isinstance(body, bodies.Lifted) and made.update.description is None:
+    if isinstance(body, Lifted) and made.update.description is None:
         body = dataclasses.replace(body, name=description.name)
     if isinstance(body, Foreign):
         kind = GradientTransformation  # it now has a name
@@ -329,9 +330,7 @@ def lift(
                 f"lift: the schedule `{key}` needs a field `{rule.clock}` in the state."
             )
     _check_names(rule, dtypes or {}, start or {}, static or {})
-    return from_body(
-        bodies.Lifted(name, rule, numbers, static or {}, dtypes or {}, where, start or {})
-    )
+    return from_body(Lifted(name, rule, numbers, static or {}, dtypes or {}, where, start or {}))
 
 
 def _check_names(rule: Rule, dtypes: dict, start: dict, static: dict) -> None:

@@ -8,9 +8,10 @@ from typing import Any, ClassVar, TypeVar
 import jax
 import jax.numpy as jnp
 
-from .body import Body, Inside, Lifted, Plan
+from .body import Body, Inside, Plan
 from .composite import Composite
 from .flow import Flow
+from .lifted import Lifted
 from .state import fields_of, wrong_state
 
 S = TypeVar("S")

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from .._core import leaves
+from .._core import leaves, masks
 from .._core.arguments import as_flag, is_function
 from .._core.body import Body, Group, Inside
 from .._core.flow import Flow
@@ -53,7 +53,7 @@ class _Masked(Routed):
     mask: Any
 
     def groups_of(self, flow: Flow) -> list[Group]:
-        return [Group(None, self.inner.update.body, flow.mask(self.name, self.mask))]
+        return [Group(None, self.inner.update.body, masks.over_leaves(flow, self.name, self.mask))]
 
     def inner_states(self, state: Any) -> list[Inside]:
         state = check_state(self.name, MaskedState, state)
@@ -107,7 +107,7 @@ class _Partition(Routed):
         return PartitionState({label: MaskedState(inner) for label, inner in pairs})
 
     def groups_of(self, flow: Flow) -> list[Group]:
-        labels = flow.spread(self.name, "`param_labels`", "labels", self.labels)
+        labels = masks.spread(flow, self.name, "`param_labels`", "labels", self.labels)
         for index, label in enumerate(labels):
             if flow.trainable[index] and label not in self.transforms:
                 raise ValueError(

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from .._core import leaves
 from .._core.flow import Flow
+from .._core.masks import spread
 from .._core.paths import Pattern, check_known, listed, matches, paths_of, written
 
 
@@ -32,7 +33,7 @@ def assigned(owner: str, rules: Sequence[PathRule], flow: Flow) -> list[int | No
             ]
         )
 
-    column = flow.spread(owner, "the groups", "numbers", numbered)
+    column = spread(flow, owner, "the groups", "numbers", numbered)
     column = [at if on else None for at, on in zip(column, flow.trainable, strict=True)]
     pairs = zip(column, paths_of(flow.tree), flow.trainable, strict=True)
     if without := [path for at, path, on in pairs if on and at is None]:

@@ -52,9 +52,9 @@ class Routed(Wrapper):
         return column
 
     def init(self, flow: Flow) -> Any:
-        frozen = _frozen_in(self.groups_of(flow), flow)
+        dropped = _dropped_in(self.groups_of(flow), flow)
         moving = self._moving(flow)
-        states = [start(g.body, _flow_of(g, flow, frozen, self.counts)) for g in moving]
+        states = [start(g.body, _flow_of(g, flow, dropped, self.counts)) for g in moving]
         return self.with_inner_states(None, states)
 
     def update(self, flow: Flow, state: Any) -> Any:
@@ -93,7 +93,7 @@ class _Divided:
     Attributes:
         flow: The flow.
         rests: The leaves that rest.
-        frozen: Those, and those that rest in a group by groups inside of it.
+        dropped: Those, and those that rest in a group by groups inside of it.
         passes: Those that are in no group, and pass on unchanged.
         parts: (group, its flow, its state) of the others; all flows are of what came.
     """
@@ -102,7 +102,7 @@ class _Divided:
         groups, insides = body.groups_of(flow), body.inner_states(state)
         moving: list[Any] = [group for group in groups if group.body is not None]
         self.flow = flow
-        self.frozen = _frozen_in(groups, flow)
+        self.dropped = _dropped_in(groups, flow)
         self.rests = _in_any([group for group in groups if group.body is None], flow)
         grouped = _in_any(groups, flow)
         self.passes = [on and not g for on, g in zip(flow.trainable, grouped, strict=True)]
@@ -113,7 +113,7 @@ class _Divided:
 
     def _part(self, body: Routed, group: Group) -> Flow:
         flow = self.flow
-        part = _flow_of(group, flow, self.frozen, body.counts)
+        part = _flow_of(group, flow, self.dropped, body.counts)
         if body.mask_extras:
             extra = flow.extra.items()
             part.extra = {key: _masked_like(flow, group.kept, x) for key, x in extra}
@@ -126,29 +126,34 @@ class _Divided:
         flow.hear_of([*(part for _, part, _ in self.parts), *passing])
 
 
-def _flow_of(group: Group, flow: Flow, frozen: list[bool], counts: bool | None) -> Flow:
-    rows = zip(flow.trainable, group.kept, frozen, strict=True)
-    others = [on and not (kept or rests) for on, kept, rests in rows]
+def _flow_of(group: Group, flow: Flow, dropped: list[bool], counts: bool | None) -> Flow:
+    rows = zip(flow.trainable, group.kept, dropped, strict=True)
+    others = [on and not (kept or gone) for on, kept, gone in rows]
     name = None if group.label is None else str(group.label)
     return group_of(flow, group.kept, others, name, counts)
 
 
-def _frozen_in(groups: list[Group], flow: Flow) -> list[bool]:
+def _dropped_in(groups: list[Group], flow: Flow) -> list[bool]:
+    """The leaves whose gradients go nowhere, so that a number over all groups leaves them out.
+
+    That is not `Body.resting`, which asks what becomes of the parameter: weight decay behind the
+    groups may still move it, and with `set_to_zero` it rests, but its gradient counts.
+    """
     columns = [
-        group.kept if group.body is None else _frozen(group.body, flow.restricted(group.kept))
+        group.kept if group.body is None else _dropped(group.body, flow.restricted(group.kept))
         for group in groups
     ]
     return _any_of(columns, flow)
 
 
-def _frozen(body: Body, flow: Flow) -> list[bool]:
-    """The leaves that rest by groups in it, as far as it is a chain or moves as what is inside."""
+def _dropped(body: Body, flow: Flow) -> list[bool]:
+    """Those of the groups in a body, as far as it is a chain or moves as what is inside."""
     groups = body.groups_of(flow)
     if groups is not None:
-        return _frozen_in(groups, flow)
+        return _dropped_in(groups, flow)
     through = body.moves_as_inside or not isinstance(body, Wrapper)
     inside = body.insides if through else []
-    return _any_of([_frozen(part, flow) for part in inside], flow)
+    return _any_of([_dropped(part, flow) for part in inside], flow)
 
 
 def _joined(group: Group, made: list, others: list) -> list:

@@ -62,7 +62,7 @@ class _ApplyIfFinite(Guarding):
                 finite, state.total_notfinite, safe_increment(state.total_notfinite)
             ),
         )
-        return Verdict(accepted, self.inner.update.body, new)
+        return Verdict(accepted, new)
 
 
 @transformation

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from .._core.arguments import Interval
-from .._core.body import start
+from .._core.body import Body, start
 from .._core.flow import Flow
 from .._core.fuse import cleared_with_caches
 from .._core.leaves import is_traced
@@ -122,12 +122,12 @@ class _Guard(judge.Guarding):
             judge.stop_if_told(self.name, flow, new, self.callback)
         for name, number in said.items():
             flow.report(name, number)
-        body = self.inner.update.body
-        if self.policy == "zero_leaf":
-            body = judge.Changed(self.name, self.inner, _WithoutBad(bad))
-            if self.spikes is None and self.give_up_after is None:
-                accepted = True  # and nothing has to be left as it is
-        return judge.Verdict(accepted, body, new._replace(inner_state=state.inner_state))
+        new = new._replace(inner_state=state.inner_state)
+        if self.policy != "zero_leaf":
+            return judge.Verdict(accepted, new)
+        if self.spikes is None and self.give_up_after is None:
+            accepted = True  # and nothing has to be left as it is
+        return judge.Verdict(accepted, new, _WithoutBad(self.name, bad))
 
 
 _NO_SPIKES = SpikeRule(2, 0.0, (), 2, 0.0)
@@ -154,18 +154,25 @@ def _square_norm(g: jax.Array) -> jax.Array:
     return jnp.sum(abs2(widened(g)))
 
 
-class _WithoutBad:
-    """Sets to zero the leaves that are not finite."""
+@dataclasses.dataclass(eq=False)
+class _WithoutBad(Body):
+    """Sets to zero the leaves that are not finite.
 
-    def __init__(self, bad: jax.Array):
-        self.bad = bad
+    Attributes:
+        name: The constructor's name.
+        bad: For each array of the updates whether it is not finite, as one vector.
+    """
 
-    def __call__(self, flow: Flow) -> None:
-        if not is_traced(self.bad) and not self.bad.any():
-            return
-        for number, index in enumerate(judge.places(flow)):
-            g = flow.leaves[index]
-            flow.leaves[index] = jnp.where(self.bad[number], jnp.zeros_like(g), g)
+    name: str
+    bad: jax.Array
+    any_shape: ClassVar[bool] = True
+
+    def update(self, flow: Flow, state: Any) -> Any:
+        if is_traced(self.bad) or self.bad.any():
+            for number, index in enumerate(judge.places(flow)):
+                g = flow.leaves[index]
+                flow.leaves[index] = jnp.where(self.bad[number], jnp.zeros_like(g), g)
+        return state
 
 
 @functools.partial(jax.jit, static_argnames=("plan",))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -9,14 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from .._core.body import Body, run, step
+from .._core.body import Body
+from .._core.choice import step_if, update_if
+from .._core.composite import Sequence
 from .._core.flow import Flow
 from .._core.fuse import cleared_with_caches
 from .._core.leaves import is_traced, path_names
 from .._core.numerics import residue
 from .._core.reduce import axes_of, over_shards
-from .._core.wrap import SameState, Wrapper
-from .._wrap.choice import step_if, update_if
+from .._core.state import EmptyState
+from .._core.transformation import from_body
+from .._core.wrap import Wrapper
 
 # How many of the leaves that are not finite a state remembers, and a message names.
 NAMED = 4
@@ -28,13 +32,13 @@ class Verdict(NamedTuple):
 
     Attributes:
         accepted: Whether to take it: True, or a boolean scalar.
-        body: What then gets the gradients; its state is that of the wrapped transformation.
         state: The guard's state, with the state inside as it was.
+        change: A body without a state that changes the gradients before the step, or None.
     """
 
     accepted: Any
-    body: Body
     state: Any
+    change: Body | None = None
 
 
 @dataclasses.dataclass(eq=False)
@@ -49,40 +53,28 @@ class Guarding(Wrapper):
         raise NotImplementedError
 
     def update(self, flow: Flow, state: Any) -> Any:
-        accepted, body, new = self.judged(flow, state)
-        inner = update_if(accepted, body, flow, new.inner_state, otherwise="zero")
-        return new._replace(inner_state=inner)
+        def act(accepted: Any, body: Body, inner: Any) -> tuple[None, Any]:
+            return None, update_if(accepted, body, flow, inner, otherwise="zero")
+
+        return self._run(flow, state, act)[1]
 
     def step(self, flow: Flow, state: Any) -> tuple[Any, Any]:
-        accepted, body, new = self.judged(flow, state)
-        params, inner = step_if(accepted, body, flow, new.inner_state)
-        return params, new._replace(inner_state=inner)
+        return self._run(
+            flow,
+            state,
+            lambda accepted, body, inner: step_if(accepted, body, flow, inner),
+        )
 
-
-@dataclasses.dataclass(eq=False)
-class Changed(SameState):
-    """A transformation of updates that are changed before, in the branch that takes the step.
-
-    There XLA changes them on its way through the step; outside it would first store them.
-
-    Attributes:
-        name: The name of the guard.
-        inner: The transformation.
-        change: Changes the leaves of a flow.
-    """
-
-    inner: Any
-    change: Any
-    moves_as_inside: ClassVar[bool] = True
-
-    def update(self, flow: Flow, state: Any) -> Any:
-        casting = flow.casting
-        self.change(flow)
-        return run(self.inner.update.body, flow, state, outermost=casting)
-
-    def step(self, flow: Flow, state: Any) -> tuple[Any, Any]:
-        self.change(flow)
-        return step(self.inner.update.body, flow, state)
+    def _run(self, flow: Flow, state: Any, act: Callable[..., Any]) -> tuple[Any, Any]:
+        accepted, new, change = self.judged(flow, state)
+        if change is None:
+            result, inner = act(accepted, self.inner.update.body, new.inner_state)
+        else:
+            # In the branch that takes the step XLA changes the gradients on its way through it;
+            # outside it would first store them.
+            both = Sequence(self.name, (from_body(change), self.inner))
+            result, (_, inner) = act(accepted, both, (EmptyState(), new.inner_state))
+        return result, new._replace(inner_state=inner)
 
 
 def measured(flow: Flow, measure: Any) -> jax.Array:

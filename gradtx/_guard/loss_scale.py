@@ -8,21 +8,20 @@ import jax
 import jax.numpy as jnp
 
 from .._core.arguments import Interval, concrete_number
-from .._core.body import Body, Lifted, run, start, step
-from .._core.composite import Sequence
+from .._core.body import start
 from .._core.flow import Flow
 from .._core.fuse import cleared_with_caches
+from .._core.lifted import Lifted
 from .._core.numerics import safe_increment
 from .._core.outside import changed_before
 from .._core.rule import Rule
-from .._core.state import EmptyState
 from .._core.transformation import (
     GradientTransformation,
     as_transformation,
     from_body,
     transformation,
 )
-from .._core.wrap import SameState, as_abstract_as, check_state, first_count
+from .._core.wrap import as_abstract_as, check_state, first_count
 from ..typing import InnerState, Positive, PositiveInt, Scalar, Tally
 from . import judge
 
@@ -106,44 +105,19 @@ class LossScaling(judge.Guarding):
             judge.stop_if_told(self.name, flow, new, self.callback)
         for name, number in said.items():
             flow.report(name, number)
-        body = _Unscaled(self.name, self.inner, state.scale)
-        return judge.Verdict(accepted, body, new._replace(inner_state=state.inner_state))
+        unscale = Lifted(self.name, _UNSCALE, {"scale": state.scale}, {}, {})
+        return judge.Verdict(accepted, new._replace(inner_state=state.inner_state), unscale)
 
 
-@dataclasses.dataclass(eq=False)
-class _Unscaled(SameState):
-    """A transformation of gradients that are first divided by the scale, in float32 or wider.
-
-    Attributes:
-        name: The constructor's name.
-        inner: The transformation.
-        scale: The scale.
-    """
-
-    inner: Any
-    scale: jax.Array
-    moves_as_inside: ClassVar[bool] = True
-
-    def update(self, flow: Flow, state: Any) -> Any:
-        casting = flow.casting
-        return run(self._body(), flow, (EmptyState(), state), outermost=casting)[1]
-
-    def step(self, flow: Flow, state: Any) -> tuple[Any, Any]:
-        params, (_, state) = step(self._body(), flow, (EmptyState(), state))
-        return params, state
-
-    def _body(self) -> Body:
-        # XLA repeats a product wherever it is read, but stores a quotient once for all.
-        numbers = {"inverse": 1.0 / self.scale}
-        unscale = from_body(Lifted(self.name, _UNSCALE, numbers, {}, {}))
-        return Sequence(self.name, (unscale, self.inner))
+def _inverse(state, h, extra):
+    return {"inverse": 1.0 / h.scale}, state
 
 
-def _times_inverse(g, state, p, h):
-    return g * h.inverse, state
+def _unscaled(g, state, p, h):
+    return g * h.inverse, state  # XLA stores a quotient, but repeats a product where it is read
 
 
-_UNSCALE = Rule(_times_inverse)
+_UNSCALE = Rule(_unscaled, shared=_inverse)
 
 
 @functools.partial(jax.jit, static_argnames=("plan",))

@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._core.body import Body, Lifted
+from .._core.body import Body
 from .._core.leaves import describe_leaf, is_traced
+from .._core.lifted import Lifted
 from .._core.live import Exact, live, taken_as_decays
 from .._core.rule import DecayNumber, expand, schedule_of
 from .._core.transformation import GradientTransformation

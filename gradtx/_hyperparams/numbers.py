@@ -31,15 +31,17 @@ class Place:
             occurs several times has its number, as in "scale#2".
         labels: Those of them that the user chose: keys, names of groups and of links.
         argument: The argument's name.
+        part_of: The argument that it is a part of, as `peak` is of weight_decay=decay(...); or "".
     """
 
     path: tuple[str, ...]
     labels: tuple[str, ...]
     argument: str
+    part_of: str = ""
 
     def inside(self, path: tuple[str, ...], labels: tuple[str, ...]) -> "Place":
         """The same place seen from further out."""
-        return Place((*path, *self.path), (*labels, *self.labels), self.argument)
+        return dataclasses.replace(self, path=(*path, *self.path), labels=(*labels, *self.labels))
 
     @property
     def owner(self) -> str:
@@ -49,7 +51,7 @@ class Place:
     def names(self) -> Iterator[str]:
         """What it can be called, from the shortest to the longest."""
         labels = "/".join(self.labels)
-        yield self.argument
+        yield f"{self.part_of}/{self.argument}" if self.part_of else self.argument
         if labels:
             yield f"{labels}/{self.argument}"
         yield f"{self.owner}/{self.argument}"
@@ -151,7 +153,17 @@ class Survey:
             elif is_number(value) or is_function(value):
                 self.numbers.append(Number(place, here, parameter.annotation, value))
             else:  # something with numbers of its own, such as `decay`
-                self._visit(value, here, (*path, parameter.name), labels)
+                self._parts(place, value, here)
+
+    def _parts(self, whole: Place, value: Any, address: tuple) -> None:
+        """The numbers of a value in the place of one: the first is what the others belong to."""
+        before = len(self.numbers)
+        self._visit(value, address, (*whole.path, whole.argument), whole.labels)
+        for index, number in enumerate(self.numbers[before:], before):
+            part = dataclasses.replace(number.place, part_of=whole.argument)
+            self.numbers[index] = dataclasses.replace(
+                number, place=whole if index == before else part
+            )
 
 
 def is_number(value: Any) -> bool:
@@ -196,8 +208,6 @@ def find(
     if name in names:
         return names.index(name)
     found = [i for i, place in enumerate(places) if place.answers_to(name)]
-    # What has numbers of its own, such as weight_decay=decay(...), may stand for its only one.
-    found = found or [i for i, place in enumerate(places) if name in place.path]
     if len(found) == 1:
         return found[0]
     if found:

@@ -4,18 +4,19 @@ import contextlib
 import contextvars
 import dataclasses
 import functools
-from collections.abc import Callable, Generator
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from .._core.arguments import is_function
-from .._core.body import Body, Lifted, Purpose, run, start, step
+from .._core.body import Body, start
 from .._core.flow import Flow
-from .._core.leaves import is_traced
-from .._core.live import enter, live
+from .._core.lifted import Lifted
+from .._core.live import enter
 from .._core.numerics import safe_increment
+from .._core.remade import Numbers, Remade
 from .._core.transformation import (
     GradientTransformation,
     as_transformation,
@@ -23,7 +24,6 @@ from .._core.transformation import (
     transformation,
 )
 from .._core.wrap import (
-    Wrapper,
     as_abstract_as,
     check_state,
     every_body,
@@ -67,7 +67,7 @@ class TunableState(NamedTuple):
 
 
 @dataclasses.dataclass(eq=False)
-class Tunable(Wrapper):
+class Tunable(Remade):
     """A transformation that is made anew of the numbers in its state.
 
     Attributes:
@@ -75,17 +75,11 @@ class Tunable(Wrapper):
         inner: The transformation with the numbers that it starts with.
         given: The same before its rules were changed: what can be made anew.
         numbers: Those of its numbers that are in the state, by their names there.
-        changes: How its rules were changed.
     """
 
     inner: Any
     given: Any
     numbers: dict[str, Number]
-    changes: tuple[Callable[[Lifted], Lifted], ...] = ()
-    moves_as_inside: ClassVar[bool] = True
-
-    def with_children(self, children: tuple[Any, ...]) -> Body:
-        raise TypeError(f"{self.name}: what it makes anew at each step cannot be replaced.")
 
     def with_rules(self, change: Callable[[Lifted], Lifted]) -> Body:
         inner = map_rules_of(self.inner, change)
@@ -102,22 +96,8 @@ class Tunable(Wrapper):
         if not starts:
             return state._replace(inner_state=start(self.inner.update.body, flow))
         state = state._replace(hyperparams=starts.pop(0) if len(starts) > 1 else starts[0])
-        with self.made(state) as inner:
+        with self.made_of(state) as inner:
             return state._replace(inner_state=start(inner.update.body, flow))
-
-    def update(self, flow: Flow, state: Any) -> Any:
-        casting = flow.casting
-        _, state = self._at_step(
-            flow, state, lambda body, inner: (None, run(body, flow, inner, outermost=casting))
-        )
-        return state
-
-    def step(self, flow: Flow, state: Any) -> tuple[Any, Any]:
-        return self._at_step(flow, state, lambda body, inner: step(body, flow, inner))
-
-    def point(self, purpose: Purpose, state: Any, params: Any) -> Any:
-        with self.made(self.checked(state)) as inner:
-            return inner.update.body.point(purpose, state.inner_state, params)
 
     def first(self) -> dict[str, Any]:
         """The numbers in the first state, by name."""
@@ -129,10 +109,9 @@ class Tunable(Wrapper):
         check_held(self.name, self.numbers, state.hyperparams)
         return state
 
-    def _at_step(self, flow: Flow, state: Any, act: Callable[[Body, Any], Any]) -> Any:
-        """What `act` returns of the body of this step, and the new state."""
-        state, before, flow.taken = self.checked(state), flow.taken, True
-        with self.made(state) as inner:
+    def at_step(self, flow: Flow, state: Any, act: Callable[[Body, Any], Any]) -> Any:
+        before, flow.taken = flow.taken, True
+        with self.made_of(state) as inner:
             result, inner_state = act(inner.update.body, state.inner_state)
         count = safe_increment(state.count)
         if flow.taken is not True:
@@ -140,48 +119,37 @@ class Tunable(Wrapper):
         flow.taken = before if flow.taken is True else before & flow.taken
         return result, state._replace(count=count, inner_state=inner_state)
 
-    @contextlib.contextmanager
-    def made(self, state: Any, seen: dict[str, Any] | None = None) -> Generator[Any]:
+    def made_of(
+        self, state: Any, seen: dict[str, Any] | None = None
+    ) -> contextlib.AbstractContextManager[Any]:
         """The transformation of the numbers in a state, to be used inside the context.
 
         Args:
             state: The state.
             seen: Where schedules that are asked put what they gave, by the numbers' names.
         """
-        known = jax.tree.leaves(state.hyperparams)
+        known = jax.tree.leaves(self.checked(state).hyperparams)
         if any(n.is_scheduled and not n.may_be_scheduled for n in self.numbers.values()):
             known.append(state.count)
-        last = self.__dict__.get("_last") if seen is None else None
-        if last is not None and all(a is b for a, b in zip(last[0], known, strict=True)):
-            values, inner = last[1:]
-        else:
-            values, inner = self._values(state, seen), None
-        numbers = [v for v in values.values() if not is_function(v[0])]
-        with live(numbers):
-            if inner is None:
-                given = {name: value for name, (value, _) in values.items()}
-                inner = rebuilt(self.given, self._changes, given)
-                for change in self.changes:
-                    inner = map_rules_of(inner, change)
-                # Inside a trace even zeros are traced, and nothing of it may be kept; `vmap` and
-                # `grad` outside of jit trace what they go over alone.
-                if seen is None and not any(map(is_traced, [jnp.zeros([]), *known])):
-                    self.__dict__["_last"] = known, values, inner
-            yield inner
+        return self.remade(
+            lambda given: rebuilt(self.given, self._changes, given),
+            lambda: self._values(state, seen),
+            known if seen is None else None,
+        )
 
-    def _values(self, state: Any, seen: dict[str, Any] | None) -> dict[str, Any]:
-        """What the constructors are given by name, each with what goes with it if a decay."""
-        values = {}
+    def _values(self, state: Any, seen: dict[str, Any] | None) -> Numbers:
+        """What the constructors are given by name, and what is known of the numbers among it."""
+        values, known = {}, []
         for name, number in self.numbers.items():
             held = state.hyperparams[name]
+            if number.is_scheduled and number.may_be_scheduled:
+                values[name] = _following(number.value, held, name, seen)
+                continue
             if number.is_scheduled:
-                follow = _following(number.value, held, name, seen)
-                if number.may_be_scheduled:
-                    values[name] = follow, None
-                    continue
                 held = followed(held, number.value(state.count))
-            values[name] = value_of(held), exact_part(held)
-        return values
+            values[name] = value_of(held)
+            known.append((values[name], exact_part(held)))
+        return values, known
 
     @functools.cached_property
     def _changes(self) -> Any:
@@ -193,7 +161,7 @@ class Tunable(Wrapper):
             return jax.vmap(self.present)(state)
         state, seen = self.checked(state), {}
         if any(number.is_scheduled for number in self.numbers.values()):
-            with self.made(state, seen) as inner:
+            with self.made_of(state, seen) as inner:
                 for schedule, count in clocked(inner.update.body, state.inner_state):
                     schedule(count)
         now = {}
@@ -240,7 +208,8 @@ def tunable(tx: Any, /, *names: str, **schedules: Schedule) -> GradientTransform
     arguments that are None decide about structure and stay what they are. A number's name is its
     argument's; where several have it, it is qualified by what it belongs to: the keys and names of
     groups and links, or the constructor, as in "decoder/learning_rate" or "adamw/learning_rate",
-    "scale#2/step_size" for the second `scale`.
+    "scale#2/step_size" for the second `scale`. The rate of weight_decay=decay(...) goes by the
+    argument's name, "weight_decay", and its peak by "weight_decay/peak".
 
     A number that is a schedule stays one: it is evaluated where it was, at the count of its own
     rule, until `set_hyperparams` sets it, and again after `release_hyperparams`. A number of a

@@ -11,10 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from .._core import leaves
-from .._core.body import Lifted, Purpose, run, start
+from .._core import leaves, masks
+from .._core.body import Purpose, run, start
 from .._core.flow import Flow
 from .._core.fuse import cleared_with_caches
+from .._core.lifted import Lifted
 from .._core.numerics import accumulator_dtype, safe_increment, widened, with_precision_of
 from .._core.reduce import Split, split_over
 from .._core.transformation import (
@@ -115,7 +116,7 @@ class _GaLore(Wrapper):
 
     def _projections(self, flow: Flow) -> list[_Projection | None]:
         """How each leaf is projected; None for one that is not."""
-        axes = flow.spread(self.name, "the dimension numbers", "such numbers", self.axes)
+        axes = masks.spread(flow, self.name, "the dimension numbers", "such numbers", self.axes)
         return [
             _Projection(a, self.rank, self.larger) if a and on and np.size(x) else None
             for a, on, x in zip(axes, flow.trainable, flow.leaves, strict=True)

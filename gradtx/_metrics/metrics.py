@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import itertools
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
@@ -23,6 +24,7 @@ from .readings import (
     MEASURED,
     OF_ALL,
     Reading,
+    by_key,
     change_square_sum,
     places_of,
     said_by,
@@ -55,10 +57,10 @@ class _WithMetrics(Wrapper):
 
     def init(self, flow: Flow) -> Any:
         keys = self._keys(flow)
-        listening = flow.branch(reports={})
+        listening = flow.branch(reports=[])
         inner = start(self.inner.update.body, listening)
-        said = listening.reports or {}
-        first = {key: said[key][0] if key in said else 0.0 for key in keys}
+        said = by_key(listening.reports or [])
+        first = {key: said[key].value if key in said else 0.0 for key in keys}
         values = {key: as_abstract_as(flow, jnp.array(x, jnp.float32)) for key, x in first.items()}
         return MetricsState(values, inner)
 
@@ -102,7 +104,7 @@ class _WithMetrics(Wrapper):
                 keys.append(name)
                 keys += [f"{name}/{group}" for group in groups if name not in OF_ALL]
             else:  # also by "#2" and by group
-                keys += [key for key in said if name in (key, _base(key))]
+                keys += [key for key, base in said.items() if name in (key, base)]
         return sorted(set(keys))  # as JAX sorts them, too
 
 
@@ -110,11 +112,6 @@ def _of_updates(flow: Flow) -> Callable[[int], jax.Array]:
     """Position of a leaf -> the sum of squares of its update, as it is given."""
     column = flow.treedef.flatten_up_to(flow.as_given())
     return lambda i: square_sum_apart(column[i])
-
-
-def _base(key: str) -> str:
-    """The name of a number without the group and the count that `Flow.report` puts behind it."""
-    return key.split("#")[0].split("/")[0]
 
 
 @transformation
@@ -182,13 +179,13 @@ def with_metrics(inner: Any, /, *names: str, per_group: bool = False) -> Gradien
     return from_body(_WithMetrics("with_metrics", made, tuple(dict.fromkeys(names)), per_group))
 
 
-def _check_name(name: Any, said: list[str]) -> None:
+def _check_name(name: Any, said: dict[str, str]) -> None:
     if not isinstance(name, str):
         raise TypeError(f"with_metrics: a name must be a string, but is {name!r}.")
     there = [*MEASURED, *said]
-    bases = {_base(key) for key in said}
-    if name in there or ("/" in name and _base(name) in bases and name not in MEASURED):
-        return
+    base, _, group = name.partition("/")
+    if name in there or (group and base in said.values()):
+        return  # which groups there are is known on init
     close = difflib.get_close_matches(name, there, n=1, cutoff=0.5)
     hint = f" Is {close[0]!r} meant?" if close else ""
     raise ValueError(
@@ -226,9 +223,10 @@ def metrics(state: Any) -> dict[str, jax.Array]:
 
 def _collect(state: MetricsState, numbers: dict[str, jax.Array]) -> None:
     for name, value in state.values.items():
-        same = sum(other.split("#")[0] == name for other in numbers)
         (x,) = jax.tree.leaves(value)  # containers of Flax have their arrays in variables
-        numbers[f"{name}#{same + 1}" if same else name] = x
+        later = (f"{name.split('#')[0]}#{i}" for i in itertools.count(2))
+        keys = itertools.chain((name,), later)
+        numbers[next(key for key in keys if key not in numbers)] = x
     for inside in jax.tree.leaves(state.inner_state, is_leaf=_is_ours):
         if _is_ours(inside):
             _collect(inside, numbers)

@@ -1,5 +1,6 @@
 """What metrics are read from: sums over arrays, groups of leaves, what parts say of themselves."""
 
+import collections
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Any
 
@@ -7,11 +8,12 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from .._core.body import Body, Lifted
-from .._core.flow import Flow
+from .._core.body import Body
+from .._core.flow import Flow, Report
 from .._core.fuse import cleared_with_caches, total
 from .._core.leaves import as_array
-from .._core.meter import PARAM, UPDATE, Meter, apart
+from .._core.lifted import Lifted
+from .._core.meter import PARAM, UPDATE, Meter, SumsByPlace, apart
 from .._core.numerics import abs2, divide, residue, root, widened
 from .._core.reduce import axes_of, over_shards
 from .._core.stage import FusedStage
@@ -87,26 +89,40 @@ def _named(body: Body, fields: Iterable[str]) -> Iterable[Body]:
     return [getattr(body, field).update.body for field in fields]
 
 
-def said_by(body: Body, flow: Flow | None) -> list[str]:
-    """The names of the numbers that the parts of a body say, as `Flow.report` makes them.
+def said_by(body: Body, flow: Flow | None) -> dict[str, str]:
+    """The names of the numbers that the parts of a body say, by the keys that they get.
 
     Args:
         body: The body.
         flow: The parameters, by which groups are found; None to leave out which groups say them.
     """
-    names: list[str] = []
-    for name in _said(body, flow, ()):
-        same = sum(other.split("#")[0] == name for other in names)
-        names.append(f"{name}#{same + 1}" if same else name)
-    return names
+    said = list(_said(body, flow, ()))
+    return dict(zip(_keys(said), [name for name, _ in said], strict=True))
 
 
-def _said(body: Body, flow: Flow | None, inside: tuple[str, ...]) -> Iterator[str]:
+def by_key(reports: list[Report]) -> dict[str, Report]:
+    """What was said, by the keys that `said_by` gives it."""
+    return dict(zip(_keys([(x.name, x.group) for x in reports]), reports, strict=True))
+
+
+def _keys(said: list[tuple[str, tuple[str, ...]]]) -> list[str]:
+    """A key for each (name, group): of several that are alike the later ones have a number."""
+    times, keys = collections.Counter(), []
+    for name, group in said:
+        key = "/".join((name, *group))
+        times[key] += 1
+        keys.append(key if times[key] == 1 else f"{key}#{times[key]}")
+    return keys
+
+
+def _said(
+    body: Body, flow: Flow | None, inside: tuple[str, ...]
+) -> Iterator[tuple[str, tuple[str, ...]]]:
     if isinstance(body, Lifted):
         names: Iterable[str] = [name for name, _ in body.rule.reports]
     else:
         names = body.reports
-    yield from ("/".join((name, *inside)) for name in names)
+    yield from ((name, inside) for name in names)
     groups = None if flow is None else body.groups_of(flow)
     if groups is None:
         heard = body.heard
@@ -152,7 +168,7 @@ def _not_finite(x: jax.Array) -> jax.Array:
 
 def sums_by_place(
     flow: Flow, which: Iterable[int], places: list[int], measure: Callable[[int], jax.Array]
-) -> dict[int, Any]:
+) -> SumsByPlace:
     """The sum over the arrays of each group of a number of each array.
 
     Args:
@@ -165,18 +181,17 @@ def sums_by_place(
     for i in which:
         found.setdefault(places[i], []).append((flow.splits[i], {"sum": measure(i)}))
     dtype = jnp.result_type(float)
-    return {place: total(measured, (), dtype)["sum"] for place, measured in found.items()}
+    return {place: [total(measured, (), dtype)["sum"]] for place, measured in found.items()}
 
 
-def nonfinite_by_place(flow: Flow, places: list[int]) -> dict[int, Any]:
+def nonfinite_by_place(flow: Flow, places: list[int]) -> SumsByPlace:
     """How many arrays of each group have an entry that is inf or nan."""
-    found: dict[int, Any] = {}
+    found: SumsByPlace = {}
     for i, on in enumerate(flow.trainable):
         if on:
             rest = over_shards(_not_finite(as_array(flow.leaves[i])), axes_of(flow.splits[i]))
-            bad = (rest != 0).astype(jnp.float32)
-            found[places[i]] = found[places[i]] + bad if places[i] in found else bad
-    return found
+            found.setdefault(places[i], []).append((rest != 0).astype(jnp.float32))
+    return {place: [sum(bad[1:], start=bad[0])] for place, bad in found.items()}
 
 
 class Reading:
@@ -200,39 +215,25 @@ class Reading:
         wanted = {UPDATE: {"update_norm", "update_ratio"}, PARAM: {"param_norm", "update_ratio"}}
         names = frozenset(name for name, of_it in wanted.items() if asked & of_it)
         self.outer = flow.reports, flow.meter, flow.group
-        flow.reports, flow.group = {}, ()
+        flow.reports, flow.group = [], ()
         flow.meter = Meter(names, self.places.of) if names else None
         self.meter = flow.meter
 
-    def finish(self, flow: Flow, change: Any) -> dict[str, tuple]:
-        """Stop listening, and measure what was not; returns what was said."""
-        said = flow.reports or {}
+    def finish(self, flow: Flow, change: Any) -> dict[str, Report]:
+        """Stop listening, and measure what was not; returns what was said by its key."""
+        said = flow.reports or []
         flow.reports, flow.meter, flow.group = self.outer
-        self.after: dict[str, dict[int, list]] = {UPDATE: {}, PARAM: {}}
         if self.meter is not None:
-            for key in [key for key in said if key.split("|")[0] in self.after]:
-                name, _, rest = key.partition("|")
-                place = int(rest.split("/")[0].split("#")[0])
-                self.after[name].setdefault(place, []).append(said.pop(key)[0])
             rest = [i for i in self.leaves if i not in self.meter.done]
             kept = flow.param_arrays
             ways = {UPDATE: change, PARAM: lambda i: square_sum_apart(kept[i])}
-            for name in self.meter.names if rest else ():
-                for place, x in sums_by_place(flow, rest, self.places.of, ways[name]).items():
-                    self.after[name].setdefault(place, []).append(x)
-        self._pass_on(flow, said)
-        return said
+            for name in self.meter.names:
+                self.meter.add({name: sums_by_place(flow, rest, self.places.of, ways[name])}, rest)
+        if flow.reports is not None:  # those around hear it, too
+            flow.reports += [x._replace(group=(*flow.group, *x.group)) for x in said]
+        return by_key(said)
 
-    @staticmethod
-    def _pass_on(flow: Flow, said: dict[str, tuple]) -> None:
-        """Say it to those around, too."""
-        for key, (value, when) in said.items():
-            name, *inside = key.split("#")[0].split("/")
-            here, flow.group = flow.group, (*flow.group, *inside)
-            flow.report(name, value, when)
-            flow.group = here
-
-    def values(self, flow: Flow, old: dict, said: dict[str, tuple]) -> dict:
+    def values(self, flow: Flow, old: dict, said: dict[str, Report]) -> dict:
         """The new numbers in the order of the old ones."""
         taken = flow.taken
         new = {}
@@ -245,7 +246,7 @@ class Reading:
                 value = self._measured(name, group)
                 when = True if name in _OF_EACH_CALL else taken
             elif key in said:
-                value, when = said[key]
+                value, when = said[key].value, said[key].when
             else:
                 raise ValueError(
                     f"{self.body.name}: nobody says {key!r} in this step. What is said is "
@@ -260,17 +261,19 @@ class Reading:
             return self._sum(self.before[name], group)
         if name == "grad_norm":
             return root(self._sum(self.before[name], group))
-        sizes = {k: root(self._sum(v, group)) for k, v in self.after.items()}
         if name == "update_ratio":
-            return divide(sizes[UPDATE], sizes[PARAM])
-        return sizes[UPDATE if name == "update_norm" else PARAM]
+            return divide(self._size(UPDATE, group), self._size(PARAM, group))
+        return self._size(UPDATE if name == "update_norm" else PARAM, group)
 
-    def _sum(self, by_place: dict[int, Any], group: str) -> jax.Array:
+    def _size(self, what: str, group: str) -> jax.Array:
+        return root(self._sum({} if self.meter is None else self.meter.sums.get(what, {}), group))
+
+    def _sum(self, by_place: SumsByPlace, group: str) -> jax.Array:
         """The sum over all groups, or over one and those inside it."""
-        found = []
-        for place, x in by_place.items():
+        found: list[jax.Array] = []
+        for place, terms in by_place.items():
             if not group or place in self.places.within[group]:
-                found += x if isinstance(x, list) else [x]
+                found += terms
         return sum(found[1:], start=found[0]) if found else jnp.zeros([])
 
 

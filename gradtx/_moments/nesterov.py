@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import jax
 
-from .._core.body import Lifted
+from .._core.lifted import Lifted
 from .._core.rule import Rule
 from .._core.transformation import GradientTransformation, lift, transformation
 from ..typing import Count, Decay, LearningRate, OptState, Params, PerParam

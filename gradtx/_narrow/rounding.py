@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 
 from .._core.apply import apply_updates
-from .._core.body import Body, Lifted, run, start
+from .._core.body import Body, run, start
 from .._core.composite import Sequence
 from .._core.flow import Flow
 from .._core.keys import as_key
 from .._core.leaves import describe_leaf, path_names
+from .._core.lifted import Lifted
 from .._core.numerics import safe_increment
 from .._core.rule import Rule
 from .._core.transformation import (

@@ -9,7 +9,7 @@ from .._moments.adagrad import scale_by_rss
 from .._moments.momentum import trace
 from .._moments.rms import scale_by_rms, scale_by_stddev
 from .._parts.decay_value import DecayLike
-from .._parts.descent import placed
+from .._parts.descent import decoupled, descend, placed
 from .._parts.scale import scale_by_learning_rate
 from ..typing import Decay, LearningRate, NonNegative
 
@@ -21,6 +21,7 @@ def adagrad(
     eps: NonNegative = 1e-7,
     *,
     eps_in_sqrt: bool = True,
+    weight_decay: DecayLike | None = None,
 ) -> GradientTransformation:
     """Adagrad: divide by the root of the sum of all squared gradients.
 
@@ -40,18 +41,24 @@ def adagrad(
         eps: In [0, inf); under the root in units of the squared gradient, outside in units of
             the gradient.
         eps_in_sqrt: Whether eps is added under the root. PyTorch adds it outside.
+        weight_decay: Decoupled weight decay, in [0, inf), times the learning rate; a schedule of
+            such; `decay(...)`; or None for none. PyTorch's is an L2
+            penalty, `decay_from("torch.Adagrad", number)`.
 
     Returns:
-        The transformation: a chain of `scale_by_rss` and `scale_by_learning_rate`.
+        The transformation: a chain of `scale_by_rss`, `add_decayed_weights` if it decays, and
+        `scale_by_learning_rate`.
 
     Raises:
         ValueError: If an argument is outside its range.
 
     Source: Duchi, Hazan, Singer 2011, https://jmlr.org/papers/v12/duchi11a.html, the diagonal form.
+    Differs: the paper has no decay.
     """
-    return chain(
+    return descend(
         scale_by_rss(initial_accumulator_value, eps, eps_in_sqrt=eps_in_sqrt),
-        scale_by_learning_rate(learning_rate),
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
     )
 
 
@@ -66,6 +73,8 @@ def rmsprop(
     momentum: Decay | None = None,
     nesterov: bool = False,
     bias_correction: bool = False,
+    *,
+    weight_decay: DecayLike | None = None,
 ) -> GradientTransformation:
     """RMSProp: divide by the root of a mean of the squared gradient.
 
@@ -94,10 +103,14 @@ def rmsprop(
         momentum: Weight of the past, in [0, 1), or None.
         nesterov: Whether the momentum is Nesterov's.
         bias_correction: Whether to correct for the start of s at zero.
+        weight_decay: Decoupled weight decay, in [0, inf), times the learning rate; a schedule of
+            such; `decay(...)`; or None for none. PyTorch's is an L2
+            penalty, `decay_from("torch.RMSprop", number)`.
 
     Returns:
         The transformation: a chain of `scale_by_rms` or `scale_by_stddev`,
-        `scale_by_learning_rate` and `trace`, or `identity` without momentum.
+        `scale_by_learning_rate` and `trace`, or `identity` without momentum. Decay stands before
+        the learning rate, or with momentum behind everything: it does not enter the velocity.
 
     Raises:
         ValueError: If an argument is outside its range, or `nesterov` is given without momentum.
@@ -105,17 +118,20 @@ def rmsprop(
     Source: Tieleman, Hinton 2012, "Lecture 6.5: RMSProp",
         https://www.cs.toronto.edu/~tijmen/csc321/slides/lecture_slides_lec6.pdf; centred Graves
         2013, https://arxiv.org/abs/1308.0850.
+    Differs: the sources have no decay.
     """
+    if momentum is None and nesterov:
+        raise ValueError("rmsprop: `nesterov` must be False without `momentum`: give one.")
     root_of = scale_by_stddev if centered else scale_by_rms
-    scaled = (
+    at = placed(decoupled(weight_decay), None, learning_rate, rate_is_last=momentum is None)
+    return chain(
+        *at.gradient,
         root_of(decay, eps, initial_scale, eps_in_sqrt, bias_correction),
+        *at.direction,
         scale_by_learning_rate(learning_rate),
+        identity() if momentum is None else trace(momentum, nesterov),
+        *at.step,
     )
-    if momentum is None:
-        if nesterov:
-            raise ValueError("rmsprop: `nesterov` must be False without `momentum`: give one.")
-        return chain(*scaled, identity())
-    return chain(*scaled, trace(momentum, nesterov))
 
 
 @transformation

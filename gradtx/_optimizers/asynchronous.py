@@ -3,13 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from .._core.combine import chain
 from .._core.transformation import GradientTransformation, transformation
 from .._moments.acprop import scale_by_acprop
 from .._moments.adopt import scale_by_adopt
 from .._parts.decay_value import DecayLike
 from .._parts.descent import descend
-from .._parts.scale import scale_by_learning_rate
 from ..typing import Decay, DType, LearningRate, NonNegative
 
 
@@ -24,11 +22,12 @@ def adopt(
     nesterov: bool = False,
     use_clipping: bool = True,
     clip_value_fn: Callable[[Any], Any] | None = None,
+    weight_decay: DecayLike | None = None,
 ) -> GradientTransformation:
     """ADOPT: Adam that converges for any b2, by normalising before it averages.
 
-    The chain of `scale_by_adopt` and `scale_by_learning_rate`. The first step only looks: it
-    moves nothing. For decoupled weight decay put `add_decayed_weights` between the two.
+    The chain of `scale_by_adopt`, `add_decayed_weights` if it decays, and
+    `scale_by_learning_rate`. The first step only looks: its gradient moves nothing.
 
     Args:
         learning_rate: Number in [0, inf), or a schedule of such.
@@ -39,6 +38,9 @@ def adopt(
         nesterov: Whether to use Nesterov's momentum.
         use_clipping: Whether the normalised gradient is clipped.
         clip_value_fn: Function of the count to the limit of each entry; None for the fourth root.
+        weight_decay: Decoupled weight decay, in [0, inf), times the learning rate; a schedule of
+            such; `decay(...)`; or None for none. An L2 penalty, the default of
+            the authors' code, is `decay(..., coupling="gradient")`.
 
     Returns:
         The optimizer.
@@ -47,8 +49,9 @@ def adopt(
         ValueError: If an argument is outside its range.
 
     Source: Taniguchi et al. 2024, https://arxiv.org/abs/2411.02853.
+    Differs: parameters decay at every step; in the authors' code not at the first.
     """
-    return chain(
+    return descend(
         scale_by_adopt(
             b1,
             b2,
@@ -58,7 +61,8 @@ def adopt(
             use_clipping=use_clipping,
             clip_value_fn=clip_value_fn,
         ),
-        scale_by_learning_rate(learning_rate),
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
     )
 
 

@@ -12,7 +12,7 @@ from .._moments.average import ema
 from .._moments.sm3 import scale_by_sm3
 from .._parts.clip import clip_by_block_rms
 from .._parts.decay_value import DecayLike
-from .._parts.descent import placed
+from .._parts.descent import descend, placed
 from .._parts.normalize import scale_by_param_block_rms
 from .._parts.scale import scale, scale_by_learning_rate
 from ..typing import (
@@ -113,14 +113,19 @@ def _unless_none(constructor, value, **arguments):
 
 
 @transformation
-def sm3(learning_rate: LearningRate, momentum: Decay = 0.9) -> GradientTransformation:
+def sm3(
+    learning_rate: LearningRate, momentum: Decay = 0.9, *, weight_decay: DecayLike | None = None
+) -> GradientTransformation:
     """SM3: AdaGrad with one vector for each axis instead of an array of sums.
 
-    The chain of `scale_by_sm3` and `scale_by_learning_rate`.
+    The chain of `scale_by_sm3`, `add_decayed_weights` if it decays, and
+    `scale_by_learning_rate`.
 
     Args:
         learning_rate: Number in [0, inf), or a schedule of such.
         momentum: Decay of the mean of the directions, in [0, 1).
+        weight_decay: Decoupled weight decay, in [0, inf), times the learning rate; a schedule of
+            such; `decay(...)`; or None for none.
 
     Returns:
         The optimizer.
@@ -130,4 +135,4 @@ def sm3(learning_rate: LearningRate, momentum: Decay = 0.9) -> GradientTransform
 
     Source: Anil, Gupta, Koren, Singer 2019, https://arxiv.org/abs/1901.11150, Algorithm SM3-II.
     """
-    return chain(scale_by_sm3(momentum), scale_by_learning_rate(learning_rate))
+    return descend(scale_by_sm3(momentum), learning_rate=learning_rate, weight_decay=weight_decay)

@@ -116,7 +116,8 @@ def lars(
 def fromage(learning_rate: LearningRate, min_norm: NonNegative = 1e-6) -> GradientTransformation:
     """Fromage: turn every array by an angle, which keeps its norm from growing.
 
-    The chain of `scale_by_trust_ratio` and `step_and_shrink`.
+    The chain of `scale_by_trust_ratio` and `step_and_shrink`. There is no weight decay: the step
+    shrinks parameters by as much as it lengthens them.
 
     Args:
         learning_rate: Number in [0, inf), or a schedule of such: the tangent of the angle. The

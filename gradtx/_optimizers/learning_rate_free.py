@@ -6,14 +6,14 @@ from .._core.combine import chain
 from .._core.rule import as_decay
 from .._core.transformation import GradientTransformation, lift, transformation
 from .._parts.decay_value import DecayLike, NumberOrDecay
-from .._parts.descent import beside, placed
+from .._parts.descent import found, placed
 from .._parts.scale import scale_by_learning_rate
 from .._stepsize.cocob import scale_by_cocob
 from .._stepsize.common import start_at, two_decays
-from .._stepsize.dadapt import DADAPT_ADAMW
+from .._stepsize.dadapt import dadapt_adamw_rule
 from .._stepsize.dog import InitStep, scale_by_dog
 from .._stepsize.dowg import scale_by_dowg
-from .._stepsize.prodigy import PRODIGY
+from .._stepsize.prodigy import PRODIGY, PRODIGY_SOME_DECAY
 from ..typing import (
     Decay,
     LearningRate,
@@ -199,23 +199,21 @@ def dadapt_adamw(
         Optax it becomes nan, for a schedule that starts at 0, too.
     """
     b1, b2 = two_decays("dadapt_adamw", betas)
-    own, before, behind = beside("dadapt_adamw", weight_decay, learning_rate)
-    if before or behind:
-        return chain(
-            *before,
-            dadapt_adamw(
-                learning_rate, betas, eps, estim_lr0, own, bias_correction=bias_correction
-            ),
-            *behind,
+    own = found(weight_decay, learning_rate)
+    if own.around.any:
+        rule = dadapt_adamw(
+            learning_rate, betas, eps, estim_lr0, own.rate, bias_correction=bias_correction
         )
+        return chain(*own.around.gradient, rule, *own.around.step)
     return lift(
-        DADAPT_ADAMW,
+        dadapt_adamw_rule(own.static["towards"], own.where is not None),
         learning_rate=learning_rate,
         b1=as_decay(b1),
         b2=as_decay(b2),
         eps=eps,
-        weight_decay=own,
-        static={"bias_correction": bool(bias_correction)},
+        weight_decay=own.rate,
+        static={"bias_correction": bool(bias_correction), **own.static},
+        where=own.where,
         start={"estim_lr": start_at(estim_lr0), "numerator_weighted": start_at(0.0)},
     )
 
@@ -277,25 +275,22 @@ def prodigy(
         nan, for a schedule that starts at 0, too.
     """
     b1, b2 = two_decays("prodigy", betas)
-    own, before, behind = beside("prodigy", weight_decay, learning_rate)
-    if before or behind:
-        return chain(
-            *before,
-            prodigy(
-                learning_rate,
-                betas,
-                beta3,
-                eps,
-                estim_lr0,
-                estim_lr_coef,
-                own,
-                safeguard_warmup,
-                bias_correction=bias_correction,
-            ),
-            *behind,
+    own = found(weight_decay, learning_rate)
+    if own.around.any:
+        rule = prodigy(
+            learning_rate,
+            betas,
+            beta3,
+            eps,
+            estim_lr0,
+            estim_lr_coef,
+            own.rate,
+            safeguard_warmup,
+            bias_correction=bias_correction,
         )
+        return chain(*own.around.gradient, rule, *own.around.step)
     return lift(
-        PRODIGY,
+        PRODIGY if own.where is None else PRODIGY_SOME_DECAY,
         learning_rate=learning_rate,
         b1=as_decay(b1),
         b2=as_decay(b2),
@@ -303,10 +298,12 @@ def prodigy(
         eps=eps,
         estim_lr0=estim_lr0,
         estim_lr_coef=estim_lr_coef,
-        weight_decay=own,
+        weight_decay=own.rate,
         static={
             "safeguard_warmup": bool(safeguard_warmup),
             "bias_correction": bool(bias_correction),
+            **own.static,
         },
+        where=own.where,
         start={"estim_lr": start_at(estim_lr0), "numerator_weighted": start_at(0.0)},
     )

@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from .._core.body import Lifted
 from .._core.combine import named_chain
-from .._core.flow import AllOf
+from .._core.lifted import Lifted
+from .._core.masks import all_of
 from .._core.transformation import GradientTransformation, transformation
 from .._core.wrap import map_rules_of
 from .._matrix.axes import AxesOf, any_leaf, is_matrix
@@ -152,8 +152,7 @@ def _restricted(tx: Any, where: Callable[[Any], Any], axes: AxesOf) -> GradientT
     def change(lifted: Lifted) -> Lifted:
         if lifted.rule.per_leaf is not None:
             return dataclasses.replace(lifted, where=axes)
-        mask = where if lifted.where is None else AllOf((where, lifted.where))
-        return dataclasses.replace(lifted, where=mask)
+        return dataclasses.replace(lifted, where=all_of(where, lifted.where))
 
     return map_rules_of(tx, change)
 

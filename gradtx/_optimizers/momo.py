@@ -4,7 +4,7 @@ from .._core.combine import chain
 from .._core.rule import as_decay
 from .._core.transformation import GradientTransformation, lift, transformation
 from .._parts.decay_value import NumberOrDecay
-from .._parts.descent import beside
+from .._parts.descent import is_described, placed
 from .._stepsize.common import start_at
 from .._stepsize.momo import MOMO, MOMO_ADAM
 from ..typing import Decay, LearningRate, NonNegative, Real
@@ -42,7 +42,8 @@ def momo(
         learning_rate: Longest step, in [0, inf), or a schedule of such.
         beta: Decay of the means, in [0, 1).
         lower_bound: What the loss cannot fall below, a number; 0 fits most losses.
-        weight_decay: Decoupled weight decay, in [0, inf), times the learning rate; or `decay(...)`.
+        weight_decay: Weight decay of the model, in [0, inf), in which it is times the learning
+            rate; or `decay(...)`, of which the model does not know.
         adapt_lower_bound: Whether the bound is estimated on the way.
 
     Returns:
@@ -58,17 +59,16 @@ def momo(
         the model with its weight decay and the authors' code do, and makes no step where
         sum |m|^2 is below 2e-16.
     """
-    own, before, behind = beside("momo", weight_decay, learning_rate)
-    if before or behind:
-        return chain(
-            *before, momo(learning_rate, beta, lower_bound, own, adapt_lower_bound), *behind
-        )
+    if is_described(weight_decay):
+        at = placed(weight_decay, None, learning_rate, rate_is_last=False)
+        rule = momo(learning_rate, beta, lower_bound, 0.0, adapt_lower_bound)
+        return chain(*at.gradient, rule, *at.step)
     return lift(
         MOMO,
         learning_rate=learning_rate,
         beta=as_decay(beta),
         lower_bound=lower_bound,
-        weight_decay=own,
+        weight_decay=weight_decay,
         static={"owner": "momo", "adam": False, "adapt_lower_bound": bool(adapt_lower_bound)},
         start=_start(lower_bound),
     )
@@ -117,7 +117,8 @@ def momo_adam(
         b2: Decay of the mean square, in [0, 1).
         eps: Added to the root, in [0, inf), in units of the gradient.
         lower_bound: What the loss cannot fall below, a number; 0 fits most losses.
-        weight_decay: Decoupled weight decay, in [0, inf), times the learning rate; or `decay(...)`.
+        weight_decay: Weight decay of the model, in [0, inf), in which it is times the learning
+            rate; or `decay(...)`, of which the model does not know.
         adapt_lower_bound: Whether the bound is estimated on the way.
 
     Returns:
@@ -133,13 +134,10 @@ def momo_adam(
         the model with its weight decay and the authors' code do, and makes no step where
         sum m q is below 2e-16.
     """
-    own, before, behind = beside("momo_adam", weight_decay, learning_rate)
-    if before or behind:
-        return chain(
-            *before,
-            momo_adam(learning_rate, b1, b2, eps, lower_bound, own, adapt_lower_bound),
-            *behind,
-        )
+    if is_described(weight_decay):
+        at = placed(weight_decay, None, learning_rate, rate_is_last=False)
+        rule = momo_adam(learning_rate, b1, b2, eps, lower_bound, 0.0, adapt_lower_bound)
+        return chain(*at.gradient, rule, *at.step)
     return lift(
         MOMO_ADAM,
         learning_rate=learning_rate,
@@ -147,7 +145,7 @@ def momo_adam(
         b2=as_decay(b2),
         eps=eps,
         lower_bound=lower_bound,
-        weight_decay=own,
+        weight_decay=weight_decay,
         static={"owner": "momo_adam", "adam": True, "adapt_lower_bound": bool(adapt_lower_bound)},
         start=_start(lower_bound),
     )

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from .._core.combine import chain
 from .._core.transformation import GradientTransformation, transformation
+from .._parts.decay_value import DecayLike
+from .._parts.descent import descend
 from .._parts.noise import add_noise
-from .._parts.scale import scale_by_learning_rate
 from ..typing import LearningRate, NonNegative, NonNegativeInt, Real
 
 
@@ -17,10 +17,11 @@ def noisy_sgd(
     key: Any = None,
     *,
     seed: NonNegativeInt | None = None,
+    weight_decay: DecayLike | None = None,
 ) -> GradientTransformation:
     """Gradient descent along gradients with noise that fades.
 
-    The chain of `add_noise` and `scale_by_learning_rate`.
+    The chain of `add_noise`, `add_decayed_weights` if it decays, and `scale_by_learning_rate`.
 
     Args:
         learning_rate: Number in [0, inf), or a schedule of such; the noise is scaled with it.
@@ -28,6 +29,8 @@ def noisy_sgd(
         gamma: Exponent with which the variance falls, a number.
         key: A key of `jax.random`, or an integer to make one from; None for 0.
         seed: The same as an integer `key`; only one of them may be given.
+        weight_decay: Decoupled weight decay, in [0, inf), times the learning rate; a schedule of
+            such; `decay(...)`; or None for none.
 
     Returns:
         The optimizer.
@@ -37,4 +40,8 @@ def noisy_sgd(
 
     Source: Neelakantan et al. 2015, https://arxiv.org/abs/1511.06807.
     """
-    return chain(add_noise(eta, gamma, key, seed=seed), scale_by_learning_rate(learning_rate))
+    return descend(
+        add_noise(eta, gamma, key, seed=seed),
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+    )

@@ -19,7 +19,8 @@ def polyak_sgd(
 ) -> GradientTransformation:
     """Gradient descent with Polyak's step: update(updates, state, params, value=loss).
 
-    The chain of `sgd(scaling)` and `scale_by_polyak`. With c = scaling:
+    The chain of `sgd(scaling)` and `scale_by_polyak`. There is no weight decay: the step is as
+    long as the loss that is given is high, and a penalty belongs into that. With c = scaling:
 
         u = -min((value - f_min) / (c^2 sum |g|^2 + eps), max_learning_rate) c g
 

@@ -9,7 +9,7 @@ from .._moments.lion import scale_by_lion
 from .._moments.rprop import AtLeastOne, scale_by_rprop
 from .._parts.decay_value import DecayLike
 from .._parts.descent import descend
-from .._parts.scale import scale, scale_by_learning_rate
+from .._parts.scale import scale
 from .._parts.sign import scale_by_sign
 from ..typing import (
     Decay,
@@ -21,38 +21,49 @@ from ..typing import (
 
 
 @transformation
-def sign_sgd(learning_rate: LearningRate) -> GradientTransformation:
+def sign_sgd(
+    learning_rate: LearningRate, *, weight_decay: DecayLike | None = None
+) -> GradientTransformation:
     """Sign descent: every entry moves by the learning rate.
 
-    The chain of `scale_by_sign` and `scale_by_learning_rate`.
+    The chain of `scale_by_sign`, `add_decayed_weights` if it decays, and
+    `scale_by_learning_rate`.
 
     Args:
         learning_rate: Number in [0, inf), or a schedule of such.
+        weight_decay: Decoupled weight decay, in [0, inf), times the learning rate; a schedule of
+            such; `decay(...)`; or None for none.
 
     Returns:
         The optimizer.
 
     Raises:
-        ValueError: If `learning_rate` is outside its range.
+        ValueError: If an argument is outside its range.
 
     Source: Bernstein, Wang, Azizzadenesheli, Anandkumar 2018, https://arxiv.org/abs/1802.04434.
     """
-    return chain(scale_by_sign(), scale_by_learning_rate(learning_rate))
+    return descend(scale_by_sign(), learning_rate=learning_rate, weight_decay=weight_decay)
 
 
 @transformation
 def signum(
-    learning_rate: LearningRate, beta: Decay = 0.9, accumulator_dtype: DType | None = None
+    learning_rate: LearningRate,
+    beta: Decay = 0.9,
+    accumulator_dtype: DType | None = None,
+    *,
+    weight_decay: DecayLike | None = None,
 ) -> GradientTransformation:
     """Signum: every entry moves by the learning rate, against the sign of its mean gradient.
 
-    The chain of `ema` without bias correction, which no sign depends on, `scale_by_sign` and
-    `scale_by_learning_rate`.
+    The chain of `ema` without bias correction, which no sign depends on, `scale_by_sign`,
+    `add_decayed_weights` if it decays, and `scale_by_learning_rate`.
 
     Args:
         learning_rate: Number in [0, inf), or a schedule of such.
         beta: Decay of the mean, in [0, 1).
         accumulator_dtype: Dtype in which the mean is stored; None for float32 or wider.
+        weight_decay: Decoupled weight decay, in [0, inf), times the learning rate; a schedule of
+            such; `decay(...)`; or None for none.
 
     Returns:
         The optimizer.
@@ -63,10 +74,11 @@ def signum(
     Source: Bernstein, Wang, Azizzadenesheli, Anandkumar 2018, https://arxiv.org/abs/1802.04434,
         Algorithm 2.
     """
-    return chain(
+    return descend(
         ema(beta, debias=False, accumulator_dtype=accumulator_dtype),
         scale_by_sign(),
-        scale_by_learning_rate(learning_rate),
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
     )
 
 
@@ -122,6 +134,8 @@ def rprop(
     """Rprop: a step size for each entry, longer while the sign stays, shorter when it changes.
 
     The chain of `scale_by_rprop` and `scale(-1)`. For gradients over all data, not mini-batches.
+    There is no weight decay, as there is no learning rate to multiply it by: each entry has its
+    own. `shrink_weights` behind it decays by a share that is yours to choose.
 
     Args:
         learning_rate: First step size, in [0, inf); no schedule.

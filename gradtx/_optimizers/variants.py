@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from .._core.combine import chain
 from .._core.transformation import GradientTransformation, transformation
 from .._moments.adan import scale_by_adan
 from .._moments.belief import scale_by_belief
@@ -10,7 +9,6 @@ from .._moments.radam import scale_by_radam
 from .._moments.yogi import scale_by_yogi
 from .._parts.decay_value import DecayLike
 from .._parts.descent import descend
-from .._parts.scale import scale_by_learning_rate
 from ..typing import Decay, LearningRate, NonNegative, Real
 
 
@@ -23,10 +21,12 @@ def adabelief(
     eps_root: NonNegative = 1e-16,
     *,
     nesterov: bool = False,
+    weight_decay: DecayLike | None = None,
 ) -> GradientTransformation:
     """AdaBelief: short steps where the gradient is not what its mean foresaw.
 
-    The chain of `scale_by_belief` and `scale_by_learning_rate`.
+    The chain of `scale_by_belief`, `add_decayed_weights` if it decays, and
+    `scale_by_learning_rate`.
 
     Args:
         learning_rate: Number in [0, inf), or a schedule of such.
@@ -35,6 +35,8 @@ def adabelief(
         eps: Added to the root, in [0, inf), in units of the gradient.
         eps_root: Added to the mean square at every step, in [0, inf).
         nesterov: Whether to use Nesterov's momentum.
+        weight_decay: Decoupled weight decay, in [0, inf), times the learning rate; a schedule of
+            such; `decay(...)`; or None for none.
 
     Returns:
         The optimizer.
@@ -44,9 +46,10 @@ def adabelief(
 
     Source: Zhuang et al. 2020, https://arxiv.org/abs/2010.07468, Algorithm 2.
     """
-    return chain(
+    return descend(
         scale_by_belief(b1, b2, eps, eps_root, nesterov=nesterov),
-        scale_by_learning_rate(learning_rate),
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
     )
 
 
@@ -58,10 +61,12 @@ def yogi(
     eps: NonNegative = 1e-3,
     *,
     bias_correction: bool = False,
+    weight_decay: DecayLike | None = None,
 ) -> GradientTransformation:
     """Yogi: Adam whose effective rate cannot rise fast when gradients become small.
 
-    The chain of `scale_by_yogi` and `scale_by_learning_rate`.
+    The chain of `scale_by_yogi`, `add_decayed_weights` if it decays, and
+    `scale_by_learning_rate`.
 
     Args:
         learning_rate: Number in [0, inf), or a schedule of such; the paper suggests 0.01.
@@ -70,6 +75,8 @@ def yogi(
         eps: Added to the root, in [0, inf), in units of the gradient.
         bias_correction: Whether to divide both moments by the weight they have gathered, as
             Optax does. Without it the first steps are up to 3.2 times as long.
+        weight_decay: Decoupled weight decay, in [0, inf), times the learning rate; a schedule of
+            such; `decay(...)`; or None for none.
 
     Returns:
         The optimizer.
@@ -81,9 +88,10 @@ def yogi(
         https://papers.nips.cc/paper/2018/hash/90365351ccc7437a1309dc64e4db32a3-Abstract.html.
     Differs: from Optax, which corrects both moments and moves parameters without gradients.
     """
-    return chain(
+    return descend(
         scale_by_yogi(b1, b2, eps, bias_correction=bias_correction),
-        scale_by_learning_rate(learning_rate),
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
     )
 
 
@@ -97,10 +105,12 @@ def radam(
     threshold: Real = 5.0,
     *,
     nesterov: bool = False,
+    weight_decay: DecayLike | None = None,
 ) -> GradientTransformation:
     """RAdam: Adam with a warm-up that follows from the variance of its mean square.
 
-    The chain of `scale_by_radam` and `scale_by_learning_rate`.
+    The chain of `scale_by_radam`, `add_decayed_weights` if it decays, and
+    `scale_by_learning_rate`.
 
     Args:
         learning_rate: Number in [0, inf), or a schedule of such. The first steps (5 of them for
@@ -111,6 +121,9 @@ def radam(
         eps_root: Added under the root, in [0, inf), in units of the squared gradient.
         threshold: Smallest length of the mean square's memory at which it is used, a number.
         nesterov: Whether to use Nesterov's momentum.
+        weight_decay: Decoupled weight decay, in [0, inf), times the learning rate; a schedule of
+            such; `decay(...)`; or None for none. It is PyTorch's with `decoupled_weight_decay`;
+            without that PyTorch's is an L2 penalty, `decay_from("torch.RAdam", number)`.
 
     Returns:
         The optimizer.
@@ -121,9 +134,10 @@ def radam(
     Source: Liu et al. 2019, https://arxiv.org/abs/1908.03265, Algorithm 2.
     Differs: the paper's threshold is 4; 5 is that of its authors' code, Optax and PyTorch.
     """
-    return chain(
+    return descend(
         scale_by_radam(b1, b2, eps, eps_root, threshold, nesterov=nesterov),
-        scale_by_learning_rate(learning_rate),
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
     )
 
 

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from .._core.arguments import concrete_number, is_function
-from .._core.flow import AllOf
+from .._core.arguments import is_function
+from .._core.masks import all_of
+from .._core.numerics import divide
 from .._core.paths import matching
 from .._core.rule import Rule
 from .._core.transformation import GradientTransformation, lift, transformation
@@ -32,9 +33,16 @@ def _with_decayed_weights(g, state, p, h):
     return g + h.weight_decay * p, state
 
 
-def _way(g, state, p, h):
-    """What a decay takes its share of; 0 where g, to be subtracted, leads the other way."""
-    way = p - state.start if h.towards == "start" else p
+def decaying_part(g: jax.Array, p: jax.Array, start: Any, h: Any) -> jax.Array:
+    """What a decay takes its share of; 0 where a cautious one finds g leading the other way.
+
+    Args:
+        g: The direction of the step, to be subtracted.
+        p: The parameter.
+        start: Where `init` saw it; used if `h.towards` is "start".
+        h: What the rule has: `cautious` and `towards`.
+    """
+    way = p - start if h.towards == "start" else p
     if not h.cautious:
         return way
     if jnp.iscomplexobj(way):
@@ -44,15 +52,19 @@ def _way(g, state, p, h):
     return jnp.where(agrees, way, jnp.zeros_like(way))
 
 
+def _start(state):
+    return getattr(state, "start", None)
+
+
 def _with_share_added(g, state, p, h):
-    return g + h.weight_decay * _way(g, state, p, h), state
+    return g + h.weight_decay * decaying_part(g, p, _start(state), h), state
 
 
 def _with_share_taken(g, state, p, h):
     share = h.weight_decay
     if h.coupling != "independent":
-        share = share * (h.learning_rate / h.peak)
-    return g - share * _way(-g, state, p, h), state
+        share = share * divide(h.learning_rate, h.peak)  # a rate that is always 0 has the peak 0
+    return g - share * decaying_part(-g, p, _start(state), h), state
 
 
 def _keep_start(p, h):
@@ -77,15 +89,15 @@ def _lifted(rules: dict[str, Rule], value: WeightDecay, mask: Any, **numbers: An
     kind = "schedule" if any(is_function(x) for x in numbers.values()) else "number"
     static = {name: getattr(value, name) for name in ("coupling", "cautious", "towards")}
     rule = rules["start" if value.towards == "start" else kind]
-    return lift(rule, where=_where(value.where, mask), static=static, **numbers)
+    return lift(rule, where=mask_of(value.where, mask), static=static, **numbers)
 
 
-def _where(where: Any, mask: Any) -> Any:
+def mask_of(where: Any, mask: Any = None) -> Any:
+    """The mask of the parameters that are both where a decay says and in another mask, or None."""
     members = where if isinstance(where, tuple) and where else (where,)
     if all(isinstance(member, (str, re.Pattern)) for member in members):
         where = matching(where)
-    given = tuple(x for x in (mask, where) if x is not None)
-    return AllOf(given) if len(given) > 1 else given[0] if given else None
+    return all_of(mask, where)
 
 
 @transformation
@@ -186,14 +198,14 @@ def shrink_weights(
 
 
 def _peak(weight_decay: WeightDecay, learning_rate: Any) -> Any:
-    """The largest learning rate."""
+    """The largest learning rate: of one that is a number, also a traced one, itself."""
     if weight_decay.peak is not None:
         return weight_decay.peak
     made_of = getattr(getattr(learning_rate, "description", None), "arguments", {})
     peak = made_of.get("peak_value", learning_rate)
-    if isinstance(peak, jax.Array) or concrete_number(peak) is None:
+    if is_function(peak):
         raise ValueError(
-            "decay: with the coupling 'schedule' the largest learning rate must be known, but it "
-            f"is {learning_rate!r}. Give decay(..., peak=...)."
+            "decay: with the coupling 'schedule' the largest learning rate must be known, but the "
+            f"learning rate is the function {learning_rate!r}. Give decay(..., peak=...)."
         )
-    return peak if concrete_number(peak) else 1.0
+    return peak

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
+from .._core.arguments import is_function
 from .._core.constructor import described
 from .._core.describe import Description
 from .._core.described import Described
@@ -43,11 +44,6 @@ class WeightDecay(Described):
         self.rate, self.coupling, self.cautious = rate, coupling, cautious
         self.towards, self.where, self.peak = towards, where, peak
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether it says no more than a rate and what that is coupled to."""
-        return not self.cautious and self.towards == "zero" and self.where is None
-
 
 DecayLike = Annotated[ScalarOrSchedule | WeightDecay, Interval(0.0)]
 NumberOrDecay = Annotated[Numeric | WeightDecay, Interval(0.0)]
@@ -82,8 +78,9 @@ def decay(
         p = p + u - rate (p - s)                     coupling="independent"
 
     the same for every optimizer, whatever it does with gradients; p on the right is that before the
-    step. With coupling="gradient" it is the penalty rate |p - s|^2 / 2 instead: rate (p - s) is
-    added to the gradient (L2 regularisation), so that moments and normalisation see it.
+    step. `prodigy` and `dadapt_adamw` find the eta of the first line themselves. With
+    coupling="gradient" it is the penalty rate |p - s|^2 / 2 instead: rate (p - s) is added to the
+    gradient (L2 regularisation), so that moments and normalisation see it.
 
     A plain number in the place of this means what the optimizer's source has: for AdamW and its
     like decay(number), for others something else; the table is in the guide on weight decay.
@@ -98,8 +95,9 @@ def decay(
         where: Which parameters decay: a pattern of paths ("*/kernel"), a tree of booleans, or a
             function of the parameters to one; None for all. A mask that the optimizer is given
             holds as well.
-        peak: The largest learning rate, in (0, inf), for the coupling "schedule". None if that is a
-            number, or a schedule made with a `peak_value`.
+        peak: The largest learning rate, in (0, inf), for the coupling "schedule". None if the rate
+            is a number, which then is its own peak and can be tuned without changing the decay, or
+            a schedule made with a `peak_value`.
 
     Returns:
         A value that prints, compares, pickles and goes into a config.
@@ -135,6 +133,7 @@ _CONVENTIONS = {
     "torch.Adagrad": "gradient",
     "torch.Adam": "gradient",
     "torch.AdamW": "learning_rate",
+    "torch.Adamax": "gradient",
     "torch.NAdam": "gradient",
     "torch.RAdam": "gradient",
     "torch.RMSprop": "gradient",
@@ -151,6 +150,7 @@ _CONVENTIONS = {
     "optax.nadamw": "learning_rate",
     "keras": "learning_rate",
     "tensorflow_addons": "independent",
+    "tensorflow_addons.RectifiedAdam": "learning_rate",
     "paper.AdamW": "schedule",
     "paper.Lion": "learning_rate",
     "paper.L2": "gradient",
@@ -165,18 +165,24 @@ def decay_from(
         sgd(0.1, momentum=0.9, weight_decay=decay_from("torch.SGD", 5e-4))
         adamw(3e-4, weight_decay=decay_from("tensorflow_addons", 1e-5))
 
+    It is the decay alone that is converted: the rest of the optimizer may differ, too.
+
     Args:
         convention: Whose number it is, such as "torch.SGD", "torch.AdamW", "optax.lion", "keras"
             (the argument `weight_decay` of its optimizers), "tensorflow_addons" (its decoupled
-            ones) or "paper.AdamW".
+            ones) or "paper.AdamW". What PyTorch has `decoupled_weight_decay` for is
+            "torch.AdamW" with it, whatever the optimizer.
         weight_decay: The number as it is given there, in [0, inf), or a schedule of such.
-        peak: For "paper.AdamW" the largest learning rate, as for `decay`.
+        peak: For "paper.AdamW" the largest learning rate, as for `decay`. For "torch.Adafactor" its
+            lr, if `adafactor` has no learning rate: torch multiplies the decay by lr also when
+            its relative step has fallen below that.
 
     Returns:
         What to give as `weight_decay`.
 
     Raises:
         ValueError: If the convention is not known, or a number outside its range.
+        TypeError: If for "torch.Adafactor" a schedule is given with `peak`.
     """
     if convention not in _CONVENTIONS:
         close = difflib.get_close_matches(str(convention), _CONVENTIONS, n=3, cutoff=0.4)
@@ -185,4 +191,12 @@ def decay_from(
             f"decay_from: `convention` must be one of {sorted(_CONVENTIONS)}, but is "
             f"{convention!r}.{hint}"
         )
+    if convention == "torch.Adafactor" and peak is not None:
+        if is_function(weight_decay):
+            raise TypeError(
+                "decay_from: `weight_decay` must be a number for 'torch.Adafactor' with `peak`, "
+                f"but is a function ({weight_decay!r})."
+            )
+        number: Any = weight_decay
+        return decay(number * peak, coupling="independent")
     return decay(weight_decay, coupling=_CONVENTIONS[convention], peak=peak)

@@ -1,11 +1,15 @@
 """Where weight decay stands in an optimizer: one answer for all of them."""
 
+import dataclasses
 from typing import Any, NamedTuple
 
+import jax
+
+from .._core.arguments import as_flag, is_function
 from .._core.combine import chain
 from .._core.transformation import GradientTransformation
-from .decay import add_decayed_weights, shrink_weights
-from .decay_value import WeightDecay
+from .decay import add_decayed_weights, mask_of, shrink_weights
+from .decay_value import WeightDecay, decay
 from .scale import scale_by_learning_rate
 
 
@@ -24,10 +28,22 @@ class Places(NamedTuple):
     direction: tuple[GradientTransformation, ...] = ()
     step: tuple[GradientTransformation, ...] = ()
 
+    @property
+    def any(self) -> bool:
+        """Whether one of them is not empty."""
+        return any(self)
+
 
 def is_described(weight_decay: Any) -> bool:
     """Whether a decay says what it means: else it means what the optimizer's source has."""
     return isinstance(weight_decay, WeightDecay)
+
+
+def decoupled(weight_decay: Any) -> Any:
+    """A decay that says what it means: a number as the decoupled one, times the learning rate."""
+    if weight_decay is None or is_described(weight_decay):
+        return weight_decay
+    return decay(weight_decay)
 
 
 def placed(
@@ -68,25 +84,56 @@ def descend(
     return chain(*at.gradient, *parts, *at.plain, *at.direction, rate, *at.step)
 
 
-def beside(
-    owner: str, weight_decay: Any, learning_rate: Any
-) -> tuple[Any, tuple[GradientTransformation, ...], tuple[GradientTransformation, ...]]:
-    """The decay of a rule that finds its own rate: its number, and what stands before and behind.
+class Found(NamedTuple):
+    """The decay of a rule that finds its own learning rate.
+
+    Attributes:
+        rate: What the rule multiplies by the rate that it finds.
+        static: What the rule is told of the way: for `decaying_part`.
+        where: What the rule is told of each leaf: `Decaying`, or None if all decay.
+        around: What stands before and behind the rule.
+    """
+
+    rate: Any
+    static: dict[str, Any]
+    where: Any = None
+    around: Places = Places()
+
+
+def found(weight_decay: Any, learning_rate: Any) -> Found:
+    """The decay of a rule that finds its own learning rate.
 
     Args:
-        owner: Name of the optimizer, for messages.
         weight_decay: Number, or what `decay` returns.
         learning_rate: What the rate that it finds is multiplied by.
     """
+    plain = {"cautious": False, "towards": "zero"}
     if not is_described(weight_decay):
-        return weight_decay, (), ()
+        return Found(weight_decay, plain)
     if weight_decay.coupling != "learning_rate":
-        at = placed(weight_decay, None, learning_rate)
-        return 0.0, at.gradient, at.step
-    if not weight_decay.is_plain:
-        raise ValueError(
-            f"{owner}: a decay that is `cautious`, `towards` the start or only `where` something "
-            "holds cannot have the coupling 'learning_rate' here, where the rate is found by the "
-            f"rule itself, but is {weight_decay!r}. Give it another coupling."
-        )
-    return weight_decay.rate, (), ()
+        return Found(0.0, plain, around=placed(weight_decay, None, learning_rate))
+    static = {name: getattr(weight_decay, name) for name in plain}
+    where = None if weight_decay.where is None else Decaying(mask_of(weight_decay.where))
+    return Found(weight_decay.rate, static, where)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Decaying:
+    """What a rule is told of each leaf if only some decay: params -> tree of "yes" and "no"."""
+
+    mask: Any
+
+    def __call__(self, params: Any) -> Any:
+        mask = self.mask(params) if is_function(self.mask) else self.mask
+        return jax.tree.map(self._told, mask, is_leaf=lambda x: x is None)
+
+    @staticmethod
+    def _told(flag: Any) -> str:
+        if flag is None:  # the place of a parameter that is None has one: else the rule raises
+            return "none"
+        if as_flag(flag) is None:
+            raise TypeError(
+                "decay: `where` must be a pattern, a tree of booleans, or a function of the "
+                f"parameters to one, but at a leaf it is {flag!r}."
+            )
+        return "yes" if as_flag(flag) else "no"

@@ -13,6 +13,7 @@ import numpy as np
 from .._core.arguments import check_arguments, concrete_number
 from .._core.numerics import debiasing, magnitude, root, safe_increment
 from .._core.reduce import array_sum
+from .._parts.decay import decaying_part
 from .._parts.norms import square_norm
 from ..typing import Decay
 
@@ -46,6 +47,14 @@ def adam_rate(state, h, extra):
     if h.bias_correction:
         rate = rate * root(debiasing(h.log_b2, t)) / debiasing(h.log_b1, t)
     return {"d": state.estim_lr, "rate": rate}, state._replace(count=t)
+
+
+def decaying(direction: jax.Array, p: jax.Array, start: Any, h: Any) -> jax.Array:
+    """What a weight decay takes its share of, 0 for a parameter that does not decay."""
+    told = getattr(h, "decays", "yes")
+    if told == "none":
+        raise TypeError("decay: `where` must be True or False for this parameter, but is None.")
+    return decaying_part(direction, p, start, h) if told == "yes" else jnp.zeros_like(p)
 
 
 def start_at(x: Any) -> np.ndarray | jax.Array:

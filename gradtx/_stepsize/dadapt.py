@@ -1,5 +1,6 @@
 """D-Adaptation: a lower bound on the distance to the solution as the rate of Adam."""
 
+import dataclasses
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ from .._core.numerics import average, divide, root
 from .._core.rule import Rule
 from .._moments.moments import mean_square
 from ..typing import Count, PerParam, PerParamReal, Scalar
-from .common import adam_rate, inner, l1_norm
+from .common import adam_rate, decaying, inner, l1_norm
 
 
 class DAdaptAdamWState(NamedTuple):
@@ -21,6 +22,22 @@ class DAdaptAdamWState(NamedTuple):
     estim_lr: Scalar
     numerator_weighted: Scalar
     count: Count
+
+
+class DAdaptAdamWTowardsStartState(NamedTuple):
+    """The same, and the parameters that `init` was given."""
+
+    exp_avg: PerParam
+    exp_avg_sq: PerParamReal
+    grad_sum: PerParam
+    start: PerParam
+    estim_lr: Scalar
+    numerator_weighted: Scalar
+    count: Count
+
+
+def _keep_start(p, h):
+    return {"start": p}
 
 
 def _roots(h):
@@ -52,7 +69,9 @@ def _raise_rate(totals, state, h):
 def _adam_step(g, state, p, h):
     mean = average(state.exp_avg, h.step * g, h.b1, h.one_minus_b1)
     square = mean_square(state.exp_avg_sq, g, h.b2, h.one_minus_b2)
-    u = -h.weight_decay * h.step * p - divide(mean, root(square) + h.eps)
+    direction = divide(mean, root(square) + h.eps)
+    start = state.start if h.towards == "start" else None
+    u = -h.weight_decay * h.step * decaying(direction, p, start, h) - direction
     grad_sum = _next_sum(g, state, h, h.step)
     return u, state._replace(exp_avg=mean, exp_avg_sq=square, grad_sum=grad_sum)
 
@@ -66,3 +85,12 @@ DADAPT_ADAMW = Rule(
     reports=(("step_size", "step"),),
     params=True,
 )
+DADAPT_ADAMW_TOWARDS_START = dataclasses.replace(
+    DADAPT_ADAMW, state=DAdaptAdamWTowardsStartState, init=_keep_start
+)
+
+
+def dadapt_adamw_rule(towards: str, some: bool) -> Rule:
+    """The rule for a weight decay towards "zero" or the "start", if only some leaves decay."""
+    rule = DADAPT_ADAMW_TOWARDS_START if towards == "start" else DADAPT_ADAMW
+    return dataclasses.replace(rule, per_leaf="decays") if some else rule

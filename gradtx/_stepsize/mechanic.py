@@ -6,8 +6,10 @@ from typing import Any, ClassVar, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from .._core.body import Lifted, run, start
+from .._accumulate.accumulating import Accumulating
+from .._core.body import Body, run, start
 from .._core.flow import Flow
+from .._core.lifted import Lifted
 from .._core.numerics import divide, root
 from .._core.rule import Rule
 from .._core.transformation import (
@@ -16,8 +18,10 @@ from .._core.transformation import (
     from_body,
     transformation,
 )
-from .._core.wrap import Wrapper, check_state, need_params
+from .._core.wrap import Wrapper, check_state, every_body, need_params
+from .._guard.judge import Guarding
 from .._parts.norms import square_norm
+from .._wrap.sam import ways_back
 from ..typing import Count, InnerState, NonNegative, PerParam, Positive, PositiveInt, Scalar
 from .common import inner
 
@@ -145,7 +149,8 @@ def mechanize(
 
     and the parameters become p_0 + S D, p_0 being those at the first step.
 
-    It bets on every g that it is given: an accumulation or a guard belongs around it, not inside.
+    It bets on every g that it is given, and moves the parameters each time: an accumulation, a
+    guard or a scale of the loss belongs around it, and an error says so.
 
     Shapes: D is shaped like the parameters, in float32 or wider: a copy of them besides the state
         of the base. r, m, v and s have n entries.
@@ -166,7 +171,8 @@ def mechanize(
         The transformation, with a `MechanicState`. Its update needs the parameters.
 
     Raises:
-        ValueError: If an argument is outside its range.
+        ValueError: If an argument is outside its range, or the base optimizer has in it what
+            belongs around.
         TypeError: If `base_optimizer` is no transformation.
 
     Source: Cutkosky, Defazio, Mehta 2023, https://arxiv.org/abs/2306.00144, Algorithm 1.
@@ -175,8 +181,30 @@ def mechanize(
         never grows. Its r may become negative, and it bounds x there; see `clip_reward`.
     """
     name = "mechanize"
+    base = as_transformation(base_optimizer, name)
+    _check_base(base.update.body)
     numbers = {"weight_decay": weight_decay, "eps": eps, "s_init": s_init}
     static = {"num_betas": int(num_betas), "clip_reward": bool(clip_reward)}
     zeros = {field: np.zeros(int(num_betas)) for field in ("r", "m", "v", "s")}
     tuner = Lifted(name, _TUNER, numbers, static, {}, None, zeros)
-    return from_body(_Mechanize(name, as_transformation(base_optimizer, name), tuner))
+    return from_body(_Mechanize(name, base, tuner))
+
+
+def _check_base(base: Body) -> None:
+    for body in every_body(base):
+        if isinstance(body, Guarding):
+            why = "it bets on every gradient, also on those that are left out or changed there"
+        elif isinstance(body, Accumulating):
+            why = "it bets on every gradient, and moves the parameters at every call"
+        else:
+            continue
+        raise ValueError(
+            f"mechanize: `{body.name}` must not stand inside it: {why}. Put it around: "
+            f"{body.name}(mechanize(...), ...)."
+        )
+    for _ in ways_back(base):
+        raise ValueError(
+            "mechanize: `sam` inside it must be opaque: the transparent one goes back by what it "
+            "moved, but here the parameters move by a multiple of that. Put it around, "
+            "sam(mechanize(...), adv_optimizer), or give it opaque_mode=True."
+        )

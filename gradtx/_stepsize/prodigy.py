@@ -1,5 +1,6 @@
 """Prodigy: D-Adaptation that learns from where the parameters are, recent steps counting most."""
 
+import dataclasses
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -8,7 +9,7 @@ from .._core.numerics import average, divide, root
 from .._core.rule import Rule
 from .._moments.moments import mean_square
 from ..typing import Count, PerParam, PerParamReal, Scalar
-from .common import adam_rate, inner, l1_norm
+from .common import adam_rate, decaying, inner, l1_norm
 
 
 class ProdigyState(NamedTuple):
@@ -50,7 +51,7 @@ def _raise_rate(totals, state, h):
 
 def _adam_step(g, state, p, h):
     direction = divide(state.exp_avg, root(state.exp_avg_sq) + h.next_d * h.eps)
-    return -h.rate * (h.weight_decay * p + direction), state
+    return -h.rate * (h.weight_decay * decaying(direction, p, state.params0, h) + direction), state
 
 
 PRODIGY = Rule(
@@ -64,3 +65,4 @@ PRODIGY = Rule(
     reports=(("step_size", "rate"),),
     params=True,
 )
+PRODIGY_SOME_DECAY = dataclasses.replace(PRODIGY, per_leaf="decays")

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 from jax import lax
 
 from .._core import leaves
-from .._core.body import Lifted, Purpose, run, start, step
+from .._core.body import Purpose, run, start, step
 from .._core.flow import Flow
 from .._core.leaves import is_traced
+from .._core.lifted import Lifted
 from .._core.numerics import debiasing, safe_increment
 from .._core.rule import Rule, as_decay
 from .._core.transformation import (

@@ -19,7 +19,7 @@ from .._core.leaves import (
 )
 from .._core.numerics import accumulator_dtype, with_precision_of
 from .._core.stage import FusedStage
-from .._core.state import cast_like
+from .._core.state import state_like
 
 
 def copies_of(flow: Flow, dtype: Any = None) -> list:
@@ -45,13 +45,6 @@ def copy_of(p: Any, dtype: Any) -> Any:
 def like(p: Any, x: Any) -> Any:
     """An array of a state in a parameter's dtype and in a buffer of its own; p itself without."""
     return p if x is None else copy_of(x, as_array(p).dtype)
-
-
-def state_like(new: Any, old: Any) -> Any:
-    """A new state in the dtypes of the old one, as the branches of a condition must have."""
-    if jax.tree.structure(new) != jax.tree.structure(old):
-        return new  # JAX says what differs
-    return cast_like(new, old)
 
 
 def either(wanted: Any, new: Any, old: Any) -> Any:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from .._core.arguments import is_function
 from .._core.body import start
+from .._core.choice import step_if, update_if
 from .._core.flow import Flow
 from .._core.leaves import describe_leaf
 from .._core.numerics import safe_increment
@@ -19,7 +20,6 @@ from .._core.transformation import (
 )
 from .._core.wrap import Wrapper, check_state, first_count
 from ..typing import InnerState, Tally
-from .choice import step_if, update_if
 
 
 class ConditionFn(Protocol):

@@ -20,9 +20,10 @@ from .._core.transformation import (
     lift,
     transformation,
 )
-from .._core.wrap import Wrapper, check_state, first_count, need_params
+from .._core.wrap import Wrapper, check_state, every_body, first_count, need_params
 from ..typing import Count, DType, InnerState, NonNegative, Params, PerParam, PositiveInt, Tally
 from .common import always_steps, copies_of, copy_of, either, like, taken_by_then
+from .sam import ways_back
 
 
 class LookaheadState(NamedTuple):
@@ -268,8 +269,10 @@ def lookahead(
 
     Steps are those of the fast optimizer: a micro-step of an accumulation or one that a guard
     leaves out is none, be it inside or around this. The slow parameters do not move then, and the
-    fast ones as the fast optimizer has it. Around groups a step of one is a step of all. An
-    accumulation costs less around this.
+    fast ones as the fast optimizer has it. Around groups of which one may rest alone, by a guard or
+    an accumulation in it, a step of one is a step of all: all meet at once, those that rested after
+    fewer steps of their own. With one of these in each group they count apart, and so they must
+    where one is a transparent `sam`. An accumulation costs less around this.
 
     Shapes: slow is shaped like fast.
     Units: those of the fast optimizer's updates, which are steps: its learning rate included.
@@ -285,7 +288,8 @@ def lookahead(
         The transformation, with a `LookaheadState`. Its update needs the parameters.
 
     Raises:
-        ValueError: If an argument is outside its range; on update, if the parameters are missing.
+        ValueError: If an argument is outside its range, or one of several groups inside has a
+            transparent `sam`; on update, if the parameters are missing.
         TypeError: If `fast_optimizer` is no transformation; on update, if the parameters are no
             `LookaheadParams` without `slow_in_state`.
 
@@ -294,4 +298,11 @@ def lookahead(
     """
     numbers = {"sync_period": sync_period, "slow_step_size": slow_step_size}
     inner = as_transformation(fast_optimizer, "lookahead")
+    for body in every_body(inner.update.body):
+        if type(body).groups_of is not Body.groups_of and next(ways_back(body), None):
+            raise ValueError(
+                "lookahead: a transparent `sam` must not be in one of several groups inside it: "
+                "the others' steps would make it meet halfway up. Put a lookahead into each group, "
+                "or give sam opaque_mode=True."
+            )
     return from_body(_Lookahead("lookahead", inner, numbers, reset_state, slow_in_state))

@@ -1,27 +1,29 @@
 """Sharpness-aware minimisation with an optimizer for the ascent, over calls or inside one."""
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any, ClassVar, NamedTuple
 
 import jax.numpy as jnp
 from jax import lax
 
 from .._core import leaves
-from .._core.body import Lifted, Purpose, run, start, step
+from .._core.body import Body, Purpose, run, start, step
 from .._core.flow import Flow
 from .._core.leaves import as_array, is_inexact, is_traced
+from .._core.lifted import Lifted
 from .._core.numerics import accumulator_dtype, with_precision_of
 from .._core.rule import Rule
-from .._core.state import EmptyState
+from .._core.state import EmptyState, state_like
 from .._core.transformation import (
     GradientTransformation,
     as_transformation,
     from_body,
     transformation,
 )
-from .._core.wrap import Wrapper, check_state, first_count, need_params
+from .._core.wrap import Wrapper, check_state, every_body, first_count, need_params
 from ..typing import InnerState, PerParam, PositiveInt, Tally
-from .common import as_gradients, copy_of, either, point_in_dtype, state_like
+from .common import always_steps, as_gradients, copy_of, either, point_in_dtype
 
 
 class SAMState(NamedTuple):
@@ -106,13 +108,13 @@ class _Transparent(_Sam):
             new = run(self.optimizer.update.body, branch, state.opt_state)
             back = branch.branch(params=flow.params, extra={"cache": cache})
             run(_RETURN, back, EmptyState())
-            return self._wide(flow, back.leaves), (new, state.adv_state)
+            return self._wide(flow, back.leaves), (new, state.adv_state), branch.taken
 
         def ascend():
             branch = flow.branch()
             new = run(self.adv_optimizer.update.body, branch, state.adv_state)
             run(_ASCENT, branch, EmptyState())
-            return self._wide(flow, branch.leaves), (state.opt_state, new)
+            return self._wide(flow, branch.leaves), (state.opt_state, new), False
 
         flow.leaves, state = self._either_way(flow, state, descend, ascend, origin, cache)
         return state
@@ -125,13 +127,13 @@ class _Transparent(_Sam):
         def descend():
             branch = flow.branch(params=origin)
             params, new = step(self.optimizer.update.body, branch, state.opt_state)
-            return flow.treedef.flatten_up_to(params), (new, state.adv_state)
+            return flow.treedef.flatten_up_to(params), (new, state.adv_state), branch.taken
 
         def ascend():
             branch = flow.branch()
             new = run(self.adv_optimizer.update.body, branch, state.adv_state)
             run(_ASCENT, branch, EmptyState())
-            return flow.treedef.flatten_up_to(branch.applied()), (state.opt_state, new)
+            return flow.treedef.flatten_up_to(branch.applied()), (state.opt_state, new), False
 
         out, state = self._either_way(flow, state, descend, ascend, origin, cache)
         made = zip(out, flow.params or [], flow.trainable, strict=True)
@@ -166,20 +168,21 @@ class _Transparent(_Sam):
         """What one of two functions without arguments returns for the leaves, and the new state."""
         last = state.steps_since_sync >= self.period - 1
         before = (state.opt_state, state.adv_state)
+        always = always_steps(self.optimizer.update.body, flow)
 
         def arrays(act):
-            column, states = act()
+            column, states, taken = act()
             kept = [x for x, on in zip(column, flow.trainable, strict=True) if on]
-            return kept, state_like(states, before)
+            return kept, state_like(states, before), None if always else jnp.asarray(taken)
 
         if self.period == 1:
-            made, states = arrays(descend)
+            made, states, taken = arrays(descend)
         elif is_traced(last):
-            made, states = lax.cond(last, lambda: arrays(descend), lambda: arrays(ascend))
+            made, states, taken = lax.cond(last, lambda: arrays(descend), lambda: arrays(ascend))
         else:
-            made, states = arrays(descend if last else ascend)
+            made, states, taken = arrays(descend if last else ascend)
         opt_state, adv_state = states
-        flow.taken = flow.taken & last
+        flow.taken = flow.taken & (last if always else taken)
         if self.reset_state:
             adv_state = either(last, self.ascent_anew(flow, origin), adv_state)
         count = jnp.where(last, 0, state.steps_since_sync + 1)
@@ -269,6 +272,24 @@ def _chosen(wanted: Any, params: Any, others: Any) -> Any:
     )
 
 
+# What collects the updates of several calls, in a state that must not start anew between them.
+_COLLECTING = ("accumulate", "MultiSteps", "apply_every")
+
+
+def _check_adversary(adversary: Any) -> None:
+    for body in every_body(adversary.update.body):
+        if (name := getattr(body, "name", "")) in _COLLECTING:
+            raise ValueError(
+                f"sam: `{name}` must not stand in `adv_optimizer`, whose state starts anew after "
+                f"each step, so that it would never ascend. Put it around: {name}(sam(...), ...)."
+            )
+
+
+def ways_back(body: Body) -> Iterator[Body]:
+    """The bodies in this one that return to where they were some calls before."""
+    return (x for x in every_body(body) if isinstance(x, _Transparent) and x.period > 1)
+
+
 @transformation
 def sam(
     optimizer: Any,
@@ -301,8 +322,11 @@ def sam(
         grad_fn = jax.grad(lambda params, i: loss(params, batch))
         updates, state = tx.update(grads, state, params, grad_fn=grad_fn)
 
-    Its calls take turns whatever becomes of them inside: an accumulation or a guard belongs around
-    it. `penalize_gradient_norm` is the opaque way with the paper's ascent, for any weight of g_1.
+    Its calls take turns whatever becomes of them inside. A guard or an accumulation belongs around
+    it. Inside, both optimizers need a guard, which give up the descent or the ascent alone; an
+    accumulation in `optimizer` averages g_k of which each had an ascent of its own, back at c
+    between. In opaque mode only a guard in `optimizer` sees g_k. `penalize_gradient_norm` is the
+    opaque way with the paper's ascent, for any weight of g_1.
 
     Shapes: the transparent way keeps a copy of the parameters.
     Units: those of the optimizers' updates, which are steps: their learning rates included.
@@ -324,8 +348,9 @@ def sam(
         the extra argument `grad_fn`.
 
     Raises:
-        ValueError: If an argument is outside its range; on update, if the parameters are missing
-            or `grad_fn` returns something else than gradients.
+        ValueError: If an argument is outside its range, or the adversary accumulates and starts
+            anew; on update, if the parameters are missing or `grad_fn` returns something else than
+            gradients.
         TypeError: If a part is no transformation; on update, if `grad_fn` is missing.
 
     Source: Foret, Kleiner, Mobahi, Neyshabur 2020, https://arxiv.org/abs/2010.01412, Algorithm 1.
@@ -334,6 +359,8 @@ def sam(
     """
     descend, ascend = (as_transformation(part, "sam") for part in (optimizer, adv_optimizer))
     period = int(sync_period)
+    if reset_state:
+        _check_adversary(ascend)
     if opaque_mode:
         return from_body(
             _Opaque("sam", descend, ascend, period, reset_state, batch_axis_name, keep_dtype)

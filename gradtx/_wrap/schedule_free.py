@@ -37,6 +37,7 @@ from ..typing import (
     Scalar,
 )
 from .common import always_steps, copies_of, copy_of, taken_by_then
+from .sam import ways_back
 
 Interpolation = Annotated[Numeric, Interval(0.0, 1.0, open_low=True)]
 
@@ -220,9 +221,11 @@ def schedule_free(
     parameters, such as decay, it does at y.
 
     Only steps are averaged: where an accumulation or a guard makes none of a call, be it inside or
-    around this, z, x and y stay. Around groups a step of one is a step of all. An accumulation
-    costs less around this. What comes back to where it began, as the transparent `sam` does,
-    belongs around it, not inside.
+    around this, z, x and y stay. Around groups of which one may rest alone, by a guard or an
+    accumulation in it, a step of one is a step of all: the z of the others, which stay, are
+    averaged once more. With one of these in each group they count apart. An accumulation costs
+    less around this. What comes back to where it began, as the transparent `sam` does, belongs
+    around it, not inside.
 
     Shapes: z is shaped like w, in float32 or wider. So is x, for parameters in less than that; for
         all others it is found from y = w and z. `step` then computes y itself; `update` can only
@@ -241,7 +244,8 @@ def schedule_free(
         The transformation, with a `ScheduleFreeState`. Its update needs the parameters.
 
     Raises:
-        ValueError: If an argument is outside its range; on update, if the parameters are missing.
+        ValueError: If an argument is outside its range, or a transparent `sam` is inside; on
+            update, if the parameters are missing.
         TypeError: If `base_optimizer` is no transformation.
 
     Source: Defazio, Yang, Mehta, Mishchenko, Khaled, Cutkosky 2024,
@@ -256,6 +260,12 @@ def schedule_free(
         "weight_lr_power": weight_lr_power,
     }
     inner = as_transformation(base_optimizer, name)
+    for _ in ways_back(inner.update.body):
+        raise ValueError(
+            "schedule_free: `sam` inside it must be opaque: the transparent one goes back by what "
+            "it moved, but here the parameters move by a part of that. Put it around, "
+            "sam(schedule_free(...), adv_optimizer), or give it opaque_mode=True."
+        )
     return from_body(_ScheduleFree(name, inner, numbers, b1, state_dtype))
 
 

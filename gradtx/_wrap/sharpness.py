@@ -9,9 +9,10 @@ from typing import Any, ClassVar, NamedTuple
 import jax.numpy as jnp
 
 from .._core.arguments import is_flag
-from .._core.body import Lifted, run, start
+from .._core.body import run, start
 from .._core.composite import Sequence
 from .._core.flow import Flow
+from .._core.lifted import Lifted
 from .._core.numerics import divide, magnitude, root
 from .._core.rule import Rule
 from .._core.state import EmptyState

@@ -1,5 +1,6 @@
 """Hyperparameters in the state, where they can be read, set and scheduled."""
 
+import contextlib
 import dataclasses
 import functools
 import inspect
@@ -12,19 +13,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._core.arguments import bind, is_flag, is_function, is_numeric
-from .._core.body import Body, Lifted, run, start, step
+from .._core.body import Body, start
 from .._core.constructor import described
 from .._core.describe import Description
 from .._core.flow import Flow
 from .._core.leaves import describe_leaf
 from .._core.numerics import accumulator_dtype, safe_increment
+from .._core.remade import Numbers, Remade, exact_if_still, is_in_trace
 from .._core.transformation import (
     GradientTransformation,
     as_transformation,
     from_body,
     with_description,
 )
-from .._core.wrap import Wrapper, as_abstract_as, check_state, first_count, map_rules_of
+from .._core.wrap import as_abstract_as, check_state, first_count
 from ..typing import Clock, DType, InnerState, Scalars
 from ._stateful import StatefulSchedule, WrappedSchedule
 
@@ -39,7 +41,7 @@ class InjectStatefulHyperparamsState(NamedTuple):
 
 
 @dataclasses.dataclass(eq=False)
-class _Injected(Wrapper):
+class _Injected(Remade):
     """A transformation that is made anew at each step, of numbers in the state.
 
     Attributes:
@@ -49,7 +51,6 @@ class _Injected(Wrapper):
         numbers: The numeric ones that may be set.
         schedules: The numeric ones that follow a schedule.
         dtype: Dtype of the numbers, or None.
-        changes: What to do to the rules of what it makes.
     """
 
     factory: Callable[..., Any]
@@ -57,47 +58,56 @@ class _Injected(Wrapper):
     numbers: dict[str, Any]
     schedules: dict[str, StatefulSchedule]
     dtype: Any
-    changes: tuple[Callable[[Lifted], Lifted], ...] = ()
 
-    @functools.cached_property
+    @property
     def children(self) -> tuple[Any, ...]:
-        first = {name: f(f.init()) for name, f in self.schedules.items()}
-        return (self._made(self.numbers | first),)
+        made = self.__dict__.get("_children")
+        if made is None:
+            first = {name: f(f.init()) for name, f in self.schedules.items()}
+            made = (self.changed(self._made(self.numbers | first)),)
+            if not is_in_trace():
+                self.__dict__["_children"] = made
+        return made
 
     @property
     def takes_any(self) -> bool:
         return any(not isinstance(f, WrappedSchedule) for f in self.schedules.values())
 
-    def with_children(self, children: tuple[Any, ...]) -> Body:
-        raise TypeError(f"{self.name}: what it makes at each step cannot be replaced.")
-
-    def with_rules(self, change: Callable[[Lifted], Lifted]) -> Body:
-        return dataclasses.replace(self, changes=(*self.changes, change))
-
     def init(self, flow: Flow) -> Any:
         states = {name: f.init() for name, f in self.schedules.items()}
-        values = self.numbers | {name: f(states[name]) for name, f in self.schedules.items()}
-        values = {name: self._number(flow, name, x) for name, x in values.items()}
-        inner = self._made(values)
-        return InjectStatefulHyperparamsState(
-            count=first_count(flow),
-            hyperparams=as_abstract_as(flow, values),
-            hyperparams_states=as_abstract_as(flow, states),
-            inner_state=start(inner.update.body, flow),
+        given = self.numbers | {name: f(states[name]) for name, f in self.schedules.items()}
+        values = {name: self._number(flow, name, x) for name, x in given.items()}
+        self._made(given)  # raises where a number is out of range: those in the state are rounded
+        with self._remade_of(values, given) as inner:
+            return InjectStatefulHyperparamsState(
+                count=first_count(flow),
+                hyperparams=as_abstract_as(flow, values),
+                hyperparams_states=as_abstract_as(flow, states),
+                inner_state=start(inner.update.body, flow),
+            )
+
+    def at_step(self, flow: Flow, state: Any, act: Callable[[Body, Any], Any]) -> Any:
+        state = self._checked(state)
+        states = state.hyperparams_states
+        now = {name: f(states[name], **flow.extra) for name, f in self.schedules.items()}
+        values = {
+            name: self._number(flow, name, x) for name, x in (state.hyperparams | now).items()
+        }
+        with self._remade_of(values, now, list(values.values())) as inner:
+            result, inner_state = act(inner.update.body, state.inner_state)
+        return result, InjectStatefulHyperparamsState(
+            count=safe_increment(state.count),
+            hyperparams=values,
+            hyperparams_states={
+                name: f.update(states[name], **flow.extra) for name, f in self.schedules.items()
+            },
+            inner_state=inner_state,
         )
 
-    def update(self, flow: Flow, state: Any) -> Any:
-        inner, state = self._at_step(flow, state)
-        inner_state = run(inner.update.body, flow, state.inner_state, outermost=flow.casting)
-        return state._replace(inner_state=inner_state)
+    def made_of(self, state: Any) -> contextlib.AbstractContextManager[Any]:
+        return self._remade_of(self._checked(state).hyperparams, {})
 
-    def step(self, flow: Flow, state: Any) -> tuple[Any, Any]:
-        inner, state = self._at_step(flow, state)
-        params, inner_state = step(inner.update.body, flow, state.inner_state)
-        return params, state._replace(inner_state=inner_state)
-
-    def _at_step(self, flow: Flow, state: Any) -> tuple[GradientTransformation, Any]:
-        """The transformation of this step, and the state with its numbers."""
+    def _checked(self, state: Any) -> InjectStatefulHyperparamsState:
         state = check_state(self.name, InjectStatefulHyperparamsState, state)
         known = {*self.numbers, *self.schedules}
         if set(state.hyperparams) != known:
@@ -105,19 +115,21 @@ class _Injected(Wrapper):
                 f"{self.name}: the hyperparameters in its state must be {sorted(known)}, but are "
                 f"{sorted(state.hyperparams)}. Was one set under another name?"
             )
-        states = state.hyperparams_states
-        now = {name: f(states[name], **flow.extra) for name, f in self.schedules.items()}
-        values = {
-            name: self._number(flow, name, x) for name, x in (state.hyperparams | now).items()
-        }
-        return self._made(values), InjectStatefulHyperparamsState(
-            count=safe_increment(state.count),
-            hyperparams=values,
-            hyperparams_states={
-                name: f.update(states[name], **flow.extra) for name, f in self.schedules.items()
-            },
-            inner_state=state.inner_state,
-        )
+        return state
+
+    def _remade_of(
+        self, values: Scalars, now: dict[str, Any], known: list[Any] | None = None
+    ) -> contextlib.AbstractContextManager[Any]:
+        """The transformation of some numbers, with what the schedules gave for some of them."""
+
+        def read() -> Numbers:
+            exact = {
+                name: exact_if_still(x, now.get(name, self.numbers.get(name)))
+                for name, x in values.items()
+            }
+            return values, [(values[name], e) for name, e in exact.items() if e is not None]
+
+        return self.remade(self._made, read, known)
 
     def _number(self, flow: Flow, name: str, value: Any) -> jax.Array:
         if not _is_number(value):
@@ -140,10 +152,7 @@ class _Injected(Wrapper):
                 made.arguments[parameter.name] = {k: values.get(k, v) for k, v in given.items()}
             elif parameter.name in values:
                 made.arguments[parameter.name] = values[parameter.name]
-        inner = as_transformation(self.factory(*made.args, **made.kwargs), self.name)
-        for change in self.changes:
-            inner = map_rules_of(inner, change)
-        return inner
+        return as_transformation(self.factory(*made.args, **made.kwargs), self.name)
 
 
 def _dtypes(flow: Flow) -> list:
@@ -223,6 +232,11 @@ def inject_hyperparams(
     Any of them may be given as a schedule, also one that the constructor takes as a number only;
     the state then has the value of the last step, and setting it has no effect. Nothing is traced
     anew when a number changes.
+
+    The state has float32 arrays. A decay b that still is what was given, or is what a schedule
+    gave, counts as that number: 1 - b and log b are taken of it in float64, and the steps are those
+    of the bare transformation. One that was set since counts as what its array holds, as in
+    `set_hyperparams`: for more digits give the constructor another number, or use `tunable`.
 
     The numeric arguments of gradtx's constructors are those that are annotated as real numbers:
     integers, flags, dtypes and masks stay what they are. Of other functions' arguments they are all

@@ -16,3 +16,4 @@ from ._resize import resize as resize
 from ._restore import restore as restore
 from ._to_torch import to_torch as to_torch
 from ._torch import from_torch as from_torch
+from ._torch_split import Split as Split

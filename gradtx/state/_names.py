@@ -14,11 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import DictKey, GetAttrKey, SequenceKey
 
-from .._core.body import Body, Lifted
+from .._core.body import Body
 from .._core.composite import Sequence
 from .._core.containers import key_paths, plain
 from .._core.foreign import Foreign
 from .._core.leaves import flatten
+from .._core.lifted import Lifted
 from .._core.paths import path_of
 from .._core.state import EmptyState, Field, typed_fields
 from .._core.wrap import Around

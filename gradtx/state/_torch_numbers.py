@@ -6,13 +6,15 @@ from typing import Any
 import numpy as np
 
 from .._core.arguments import concrete_number
-from ._torch_rules import RULES, Group, Part
+from ._torch_rules import RULES, Group, Part, suits
 
 
 def differences(parts: list[Part], groups: list[Group], count: int | None) -> Iterator[str]:
     """Where numbers of torch's groups are not those of the rules, as sentences."""
     for index, group in enumerate(groups):
         for (rule, name), ours in _numbers(parts, count).items():
+            if not suits(RULES[rule], group):
+                continue
             try:
                 theirs = RULES[rule].numbers[name](group)
             except (KeyError, TypeError):
@@ -58,7 +60,9 @@ def _flags(parts: list[Part], group: Group, index: int, of: int) -> Iterator[str
     where = f"group {index} of torch" if of > 1 else "torch"
     names = [part.body.name for part in parts]
     for part in parts:
-        for name, wanted in part.kin.static.items() if part.kin else ():
+        if part.kin is None or not suits(part.kin, group):
+            continue
+        for name, wanted in part.kin.static.items():
             theirs = bool(wanted({"nesterov": False} | dict(group)))
             if name in part.body.static and bool(part.body.static[name]) != theirs:
                 ours = part.body.static[name]
@@ -68,13 +72,16 @@ def _flags(parts: list[Part], group: Group, index: int, of: int) -> Iterator[str
     decay = group.get("weight_decay") or 0
     if decay and "add_decayed_weights" not in names:
         yield f"weight_decay is {float(decay):g} in {where}, but no add_decayed_weights is here."
-    elif decay and "decoupled_weight_decay" in group:
-        first = next((i for i, name in enumerate(names) if "exp_avg" in _keys(name)), len(names))
-        behind = names.index("add_decayed_weights") > first
-        if behind != bool(group["decoupled_weight_decay"]):
-            theirs = "behind" if group["decoupled_weight_decay"] else "before"
+    elif decay and ("decoupled_weight_decay" in group or "ns_coefficients" in group):
+        decoupled = bool(group.get("decoupled_weight_decay", True))
+        moments = (i for i, part in enumerate(parts) if _remembers(part, group))
+        first = next(moments, len(parts))
+        behind = {i > first for i, name in enumerate(names) if name == "add_decayed_weights"}
+        if decoupled not in behind:
+            theirs = "behind" if decoupled else "before"
             yield f"weight decay acts {theirs} the moments in {where}, here it does not."
 
 
-def _keys(rule: str) -> tuple[str, ...]:
-    return tuple(RULES[rule].fields.values()) if rule in RULES else ()
+def _remembers(part: Part, group: Group) -> bool:
+    """Whether a rule has the state of the optimizer of a group."""
+    return part.kin is not None and bool(part.kin.fields) and suits(part.kin, group)

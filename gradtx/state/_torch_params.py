@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,63 +10,162 @@ import numpy as np
 
 from .._core.paths import Pattern, check_known, check_pattern, listed, matches
 from ._names import Parameters
+from ._torch_split import Cut, Split, check_whole, cuts_of
 
-Paths = Mapping[str, str | None] | Callable[[str], str | None]
+Place = str | Split | None
+Paths = Mapping[str, Place] | Callable[[str], Place]
 Transpose = Pattern | Mapping[Any, tuple[int, ...] | None]
+StateDicts = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TorchParam:
-    """A parameter of torch.
+    """A parameter of torch, or the part of one that is a parameter here.
 
     Attributes:
-        key: What `state_dict["state"]` knows it by.
-        name: Its name in the model.
+        key: Which optimizer it is in, and what that one's "state" knows it by.
+        name: Its name in the model, and of a part from where to where it is.
         path: Its path here, None if it has none.
+        shape: Its shape here.
         axes: For each axis here which one of torch's it is; None if they are the same.
         group: The group that it is in.
+        cut: Where it lies in torch's tensor, None if it is all of it.
     """
 
-    key: Any
+    key: tuple[int, Any]
     name: str
     path: str | None
+    shape: tuple[int, ...]
     axes: tuple[int, ...] | None
     group: Mapping[str, Any]
+    cut: Cut | None = None
 
     def here(self, x: np.ndarray) -> np.ndarray:
         """An array with the axes of torch's parameter with those of the one here."""
-        return x if self.axes is None or x.ndim != len(self.axes) else np.transpose(x, self.axes)
+        if self.cut is not None and x.ndim == self.cut.ndim:
+            x = self.cut.of(x)
+        order = self._order
+        if order is None or x.ndim != len(order):
+            return x
+        x = np.transpose(x, order)
+        if len(order) == len(self.shape):
+            return x
+        return x.reshape(self.shape) if x.shape == self._merged else x
 
     def there(self, x: np.ndarray) -> np.ndarray:
         """The inverse of `here`."""
-        if self.axes is None or x.ndim != len(self.axes):
+        order = self._order
+        if order is None or self.axes is None or x.ndim != len(self.axes):
             return x
-        return np.transpose(x, np.argsort(self.axes))
+        if len(order) < len(self.axes) and x.shape == self.shape:
+            x = x.reshape(self._merged)
+        return np.transpose(x, np.argsort(order)) if x.ndim == len(order) else x
+
+    @property
+    def _order(self) -> tuple[int, ...] | None:
+        """torch's axes in the order in which they are here."""
+        return None if self.axes is None else tuple(dict.fromkeys(self.axes))
+
+    @property
+    def _merged(self) -> tuple[int, ...]:
+        """The shape here with the axes that are one in torch as one."""
+        there = shape_there(self.shape, self.axes)
+        return tuple(there[axis] for axis in self._order or ())
+
+
+def shape_there(shape: tuple[int, ...], axes: tuple[int, ...] | None) -> tuple[int, ...]:
+    """The shape that a parameter has in torch."""
+    if axes is None:
+        return shape
+    there = [1] * len(set(axes))
+    for size, axis in zip(shape, axes, strict=True):
+        there[axis] *= size
+    return tuple(there)
 
 
 def torch_params(
-    owner: str, params: Any, state_dict: Any, names: Any, paths: Any, transpose: Any
+    owner: str, params: Any, dicts: list[Mapping], names: Any, paths: Any, transpose: Any
 ) -> list[TorchParam]:
-    """The parameters of an optimizer of torch, in its order.
+    """The parameters of optimizers of torch in their order, the parts of one together.
+
+    Args:
+        owner: Who asks, for messages.
+        params: The parameters here.
+        dicts: The state_dicts, from `dicts_of`.
+        names: What the caller gave; of several dicts a list for each.
+        paths: What the caller gave.
+        transpose: What the caller gave.
 
     Raises:
         ValueError: If they have no names, or one has no path here, or two have the same.
-        TypeError: If what was given is no state_dict.
     """
-    check_dict(owner, state_dict)
-    keys = [(key, group) for group in state_dict["param_groups"] for key in group["params"]]
-    named = _names(owner, [key for key, _ in keys], state_dict["param_groups"], names)
+    groups = [(index, group) for index, one in enumerate(dicts) for group in one["param_groups"]]
+    keys = [((index, key), group) for index, group in groups for key in group["params"]]
+    named = _names(owner, [key for (_, key), _ in keys], [group for _, group in groups], names)
     known = dict(Parameters(params).by_keys.values())
     found = _paths(owner, named, paths, known)
-    axes = _axes(owner, transpose, {path: known[path] for path in found if path is not None})
-    return [
-        TorchParam(key, name, path, None if path is None else axes[path], group)
-        for (key, group), name, path in zip(keys, named, found, strict=True)
-    ]
+    flat = [path for place in found for path in places_in(place)]
+    axes = _axes(owner, transpose, {path: known[path] for path in flat})
+    shapes = {path: tuple(np.shape(known[path])) for path in flat}
+    there = {path: shape_there(shapes[path], axes[path]) for path in flat}
+    out: list[TorchParam] = []
+    for (key, group), name, place in zip(keys, named, found, strict=True):
+        if place is None:
+            out.append(TorchParam(key, name, None, (), None, group))
+        elif isinstance(place, str):
+            out.append(TorchParam(key, name, place, shapes[place], axes[place], group))
+        else:
+            check_whole(owner, name, group)
+            cuts = cuts_of(owner, name, place, there)
+            for path, cut in zip(place.paths, cuts, strict=True):
+                part = TorchParam(key, f"{name}{cut}", path, shapes[path], axes[path], group, cut)
+                out.append(part)
+    return out
 
 
-def check_dict(owner: str, state_dict: Any) -> None:
-    """Raise unless this is what `state_dict()` of an optimizer returns."""
+def places_in(place: Place) -> tuple[str, ...]:
+    """The paths here of one parameter of torch."""
+    if isinstance(place, Split):
+        return tuple(place.paths)
+    return () if place is None else (place,)
+
+
+def dicts_of(owner: str, state_dict: Any, names: Any) -> tuple[list[Mapping], Any]:
+    """The state_dicts as a list, and the names of all their parameters.
+
+    Raises:
+        ValueError: If there are several, and not as many lists of names.
+        TypeError: If one is not what `state_dict()` of an optimizer returns.
+    """
+    if not isinstance(state_dict, (list, tuple)):
+        _check_dict(owner, state_dict)
+        return [state_dict], names
+    if not state_dict:
+        raise ValueError(f"{owner}: `state_dict` must have at least one state_dict, but is empty.")
+    for one in state_dict:
+        _check_dict(owner, one)
+    if names is None:
+        return list(state_dict), None
+    lists = [*names]
+    if len(lists) != len(state_dict) or any(isinstance(one, str) for one in lists):
+        raise ValueError(
+            f"{owner}: with {len(state_dict)} state_dicts `names` must be as many lists of names, "
+            f"one for each, but has {len(lists)} entries of {type(lists[0]).__name__}."
+            if lists
+            else f"{owner}: `names` must be a list of names for each state_dict, but is empty."
+        )
+    lists = [[*one] for one in lists]
+    for place, (one, given) in enumerate(zip(state_dict, lists, strict=True)):
+        number = sum(len(group["params"]) for group in one["param_groups"])
+        if number != len(given):
+            raise ValueError(
+                f"{owner}: `names` must have those of the {number} parameters of state_dict "
+                f"{place}, but has {len(given)} for it. Are the lists in another order?"
+            )
+    return list(state_dict), [name for given in lists for name in given]
+
+
+def _check_dict(owner: str, state_dict: Any) -> None:
     if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= set(state_dict):
         given = f"a {type(state_dict).__name__}"
         if isinstance(state_dict, Mapping):
@@ -109,18 +209,25 @@ def _paths(owner: str, names: list[str], paths: Any, known: Mapping[str, Any]) -
         found = [paths.get(name, name.replace(".", "/")) for name in names]
     else:
         found = [name.replace(".", "/") if paths is None else paths(name) for name in names]
-    unknown = {path: n for n, path in zip(names, found, strict=True) if path not in (None, *known)}
+    for name, place in zip(names, found, strict=True):
+        if not (place is None or isinstance(place, (str, Split))):
+            raise TypeError(
+                f"{owner}: `paths` must have a path, a Split of several or None for {name!r}, but "
+                f"has {place!r}."
+            )
+    pairs = [(n, path) for n, place in zip(names, found, strict=True) for path in places_in(place)]
+    unknown = {path: n for n, path in pairs if path not in known}
     if unknown:
         path, name = next(iter(unknown.items()))
         more = f", and {len(unknown) - 1} more" if len(unknown) > 1 else ""
         raise ValueError(
             f"{owner}: torch's {name!r} would be {path!r}{more}, but there is no such parameter."
-            f"{_near(str(path), list(known))} Say by `paths` what it is here, None for nothing. "
+            f"{_near(path, list(known))} Say by `paths` what it is here, None for nothing. "
             f"The parameters here are {listed(list(known))}."
         )
     by_path: dict[str, str] = {}
-    for name, path in zip(names, found, strict=True):
-        if path is not None and by_path.setdefault(path, name) != name:
+    for name, path in pairs:
+        if by_path.setdefault(path, name) != name:
             raise ValueError(f"{owner}: {by_path[path]!r} and {name!r} of torch are both {path!r}.")
     return found
 
@@ -154,17 +261,18 @@ def _checked_axes(owner: str, path: str, ndim: int, axes: Any) -> tuple[int, ...
                 "(2, 3, 1, 0) for a kernel of a convolution."
             )
         return tuple(reversed(range(ndim)))
-    if sorted(axes) != list(range(ndim)):
-        raise ValueError(
-            f"{owner}: {path} has {ndim} axes, but `transpose` gives it {tuple(axes)}."
-        )
-    return tuple(axes)
+    axes = tuple(axes)
+    runs = [axis for axis, _ in itertools.groupby(axes)]
+    if len(axes) != ndim or sorted(runs) != list(range(len(runs))):
+        raise ValueError(f"{owner}: {path} has {ndim} axes, but `transpose` gives it {axes}.")
+    return axes
 
 
-def arrays_of(state_dict: Mapping[str, Any], param: TorchParam) -> dict[str, np.ndarray]:
+def arrays_of(dicts: list[Mapping], param: TorchParam) -> dict[str, np.ndarray]:
     """What torch keeps for a parameter, as arrays of NumPy."""
-    state = state_dict["state"]
-    kept = state.get(param.key, state.get(str(param.key), {}))
+    index, key = param.key
+    state = dicts[index]["state"]
+    kept = state.get(key, state.get(str(key), {}))
     return {key: as_numpy(x) for key, x in kept.items() if x is not None}
 
 

@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 
 from .._core.arguments import concrete_number
-from .._core.body import Body, Lifted
+from .._core.body import Body
 from .._core.composite import Sequence
 from .._core.leaves import is_traced
+from .._core.lifted import Lifted
 from .._core.rule import DecayNumber, schedule_of
 from ._names import Entry
 
@@ -25,11 +26,15 @@ class Kin:
         fields: Fields of its state by the keys that torch has for them.
         numbers: Its numbers by what a group of torch has for them.
         static: Its flags, and what they are in torch.
+        constants: Fields of its state that torch has in its groups, and what they are there.
+        only: The one optimizer that has such a state, where its keys alone do not say so.
     """
 
     fields: Mapping[str, str] = dataclasses.field(default_factory=dict)
     numbers: Mapping[str, Callable[[Group], Any]] = dataclasses.field(default_factory=dict)
     static: Mapping[str, Callable[[Group], Any]] = dataclasses.field(default_factory=dict)
+    constants: Mapping[str, Callable[[Group], Any]] = dataclasses.field(default_factory=dict)
+    only: str = ""
 
 
 def _of(key: str, place: int | None = None) -> Callable[[Group], Any]:
@@ -86,6 +91,14 @@ RULES = {
         {"v_row": "row_var", "v_col": "col_var", "v": "variance"},
         {"decay_rate": lambda group: -group["beta2_decay"], "step_offset": _always(0)},
     ),
+    # Not eps: torch takes it as a floor of the norm, here it is added; both are far below a norm.
+    "scale_by_muon": Kin(
+        {"mu": "momentum_buffer"},
+        {"beta": _of("momentum")},
+        {"nesterov": _of("nesterov"), "adaptive": _always(False)},
+        {"ns_coeffs": _of("ns_coefficients")},
+        only="Muon",
+    ),
     "clip_by_block_rms": Kin({}, {"threshold": _of("d")}),
     "add_decayed_weights": Kin({}, {"weight_decay": _of("weight_decay")}),
     "scale_by_learning_rate": Kin({}, {"step_size": _of("lr")}),
@@ -103,6 +116,7 @@ _KEPT = (
     ({"centered"}, "RMSprop", ("step", "square_avg", "grad_avg", "momentum_buffer")),
     ({"etas"}, "Rprop", ("step", "prev", "step_size")),
     ({"beta2_decay"}, "Adafactor", ("step", "row_var", "col_var", "variance")),
+    ({"ns_coefficients"}, "Muon", ("momentum_buffer",)),
     ({"betas"}, "SparseAdam", ("step", "exp_avg", "exp_avg_sq")),
 )
 _REFUSED = (
@@ -111,11 +125,6 @@ _REFUSED = (
         {"history_size"},
         "LBFGS",
         "it keeps all parameters in one vector, and a line search of its own",
-    ),
-    (
-        {"ns_coefficients"},
-        "Muon",
-        "its mean is not corrected for its start, which scale_by_muon does, and no step is counted",
     ),
 )
 
@@ -136,12 +145,22 @@ def kind_of(owner: str, group: Group) -> tuple[str, tuple[str, ...]]:
                 absent.add("max_exp_avg_sq")
             if not group.get("centered", True):
                 absent.add("grad_avg")
-            if not group.get("momentum", True):
+            if not group.get("momentum", True) and name != "Muon":
                 absent.add("momentum_buffer")
             return name, tuple(key for key in kept if key not in absent)
     raise ValueError(
         f"{owner}: the groups of `state_dict` are of no optimizer of torch.optim that is known; "
         f"they have {sorted(set(group) - {'params'})}."
+    )
+
+
+def suits(kin: Kin, group: Group) -> bool:
+    """Whether a rule may have the state, and so the numbers, of the optimizer of a group."""
+    kind, kept = next((name, kept) for keys, name, kept in _KEPT if keys <= set(group))
+    if not kin.fields:
+        return True
+    return kin.only == (kind if kind == "Muon" else "") and not {*kin.fields.values()}.isdisjoint(
+        kept
     )
 
 

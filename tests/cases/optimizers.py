@@ -16,6 +16,7 @@ OPTIMIZERS = {
     "adagrad": case(lambda: gx.adagrad(0.1)),
     "rmsprop": case(lambda: gx.rmsprop(0.1)),
     "rmsprop / centered": case(lambda: gx.rmsprop(0.1, centered=True, momentum=0.9)),
+    "rmsprop / decay": case(lambda: gx.rmsprop(rate, momentum=0.9, weight_decay=0.1)),
     "adam": case(lambda: gx.adam(0.1)),
     "adamw": case(lambda: gx.adamw(rate, mask=matrices)),
     "adamax": case(lambda: gx.adamax(0.1)),

@@ -174,9 +174,21 @@ RULES = {
     "dowg": case(lambda: gx.dowg(weight_decay=0.1)),
     "cocob": case(lambda: gx.cocob(weight_decay=0.1)),
     "dadapt_adamw": case(lambda: gx.dadapt_adamw(rate, estim_lr0=0.1, weight_decay=0.1)),
+    "dadapt_adamw / decay": case(
+        lambda: gx.dadapt_adamw(
+            estim_lr0=0.1,
+            weight_decay=gx.decay(rate, cautious=True, towards="start", where=matrices),
+        )
+    ),
     "prodigy": case(lambda: gx.prodigy(rate, estim_lr0=0.1, weight_decay=0.1)),
     "prodigy / warm-up": case(
         lambda: gx.prodigy(beta3=0.9, safeguard_warmup=True, bias_correction=False),
+    ),
+    "prodigy / decay": case(
+        lambda: gx.prodigy(
+            estim_lr0=0.1,
+            weight_decay=gx.decay(rate, cautious=True, towards="start", where=matrices),
+        )
     ),
     "momo": case(lambda: gx.momo(weight_decay=0.1), extras={"value": 1.0}),
     "momo / bound": case(

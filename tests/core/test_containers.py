@@ -55,6 +55,11 @@ class Hiding(Mapping):
         return len(jax.tree.unflatten(self.treedef, self.leaves))
 
 
+def slow(*values):
+    """Return a slow case."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 W, B = jnp.ones((3, 2)), jnp.zeros(2)
 PLAIN = {"dense": {"w": W, "b": B}}
 
@@ -92,6 +97,89 @@ def test_a_prefix_of_labels_in_another_container():
     tx = gx.partition({"a": gx.adam(0.1), "b": gx.sgd(0.1)}, {"dense": "a", "head": ("b", "b")})
     mu = tx.init(params).inner_states["a"].inner_state[0].mu
     assert mu["dense"]["w"] is not None and mu["head"] == [None, None]
+
+
+KINDS = {"dict": dict, "OrderedDict": collections.OrderedDict, "Hiding": Hiding}
+TRANSFORMATIONS = {
+    "adam": gx.adam(0.1),
+    "sm3": gx.sm3(0.1),  # several arrays for a leaf
+    "masked": gx.masked(gx.adam(0.1), {"dense": {"w": True, "b": False}}),
+    "partition": gx.partition(
+        {"a": gx.adam(0.1), "b": gx.sgd(0.1, 0.9)}, {"dense": {"w": "a", "b": "b"}}
+    ),
+    "guarded": gx.apply_if_finite(gx.accumulate(gx.adam(0.1), 2), 3),
+    "averaged": gx.with_ema(gx.sgd(0.1), 0.9),
+    "stateless": gx.sgd(0.1),
+}
+
+
+@pytest.mark.parametrize("name", ["adam", *(slow(n) for n in TRANSFORMATIONS if n != "adam")])
+@pytest.mark.parametrize("of_gradients", KINDS)
+@pytest.mark.parametrize("of_state", KINDS)
+def test_gradients_in_other_mappings_than_the_state(of_state, of_gradients, name):
+    """The state stays in its own mappings, updates are in those of the gradients."""
+    tx, gradients = TRANSFORMATIONS[name], KINDS[of_gradients](PLAIN)
+    expected, first = tx.update(PLAIN, tx.init(PLAIN), PLAIN)
+    new, _ = tx.step(PLAIN, first, PLAIN)
+    start = tx.init(KINDS[of_state](PLAIN))
+    for of_params in KINDS:
+        params = KINDS[of_params](PLAIN)
+        if name == "sm3" and of_params not in (of_state, of_gradients):
+            continue
+        updates, state = tx.update(gradients, start, params)
+        assert jax.tree.structure(updates) == jax.tree.structure(gradients)
+        assert jax.tree.structure(state) == jax.tree.structure(start)
+        stepped, _ = tx.step(gradients, state, params)
+        assert jax.tree.structure(stepped) == jax.tree.structure(params)
+        applied = gx.apply_updates(params, updates)
+        assert jax.tree.structure(applied) == jax.tree.structure(params)
+        for key in ("w", "b"):
+            np.testing.assert_array_equal(updates["dense"][key], expected["dense"][key])
+            np.testing.assert_array_equal(stepped["dense"][key], new["dense"][key])
+
+
+def test_without_parameters_the_state_tells_its_mappings():
+    tx, seen = gx.trace(0.9), []
+
+    def body(state, _):
+        updates, state = tx.update(PLAIN, state)
+        seen.append(type(updates))
+        return state, None
+
+    state, _ = jax.lax.scan(body, tx.init(collections.OrderedDict(PLAIN)), None, length=3)
+    assert set(seen) == {dict} and type(state.trace) is collections.OrderedDict
+
+
+def test_other_containers_than_mappings_are_told_apart():
+    tx = gx.adam(0.1)
+    message = (
+        r"but the updates have a tuple where the state field `mu` has a dict at \[1\]\['y'\]\."
+    )
+    with pytest.raises(ValueError, match=message):
+        tx.update((W, {"y": (B,)}), tx.init((W, {"y": {0: B}})))
+    inner = ({"x": (W, {"y": (B,)})}, {"x": (W, {"y": [B]})})
+    path, *kinds = containers.first_kinds_apart(*inner)
+    assert jax.tree_util.keystr(path) == "['x'][1]['y']" and kinds == [tuple, list]
+    assert containers.first_kinds_apart(inner, inner) is None
+
+
+@pytest.mark.parametrize("kind", [collections.OrderedDict, Hiding])
+def test_a_pair_of_slow_and_fast_parameters_in_any_mappings(kind):
+    tx = gx.lookahead(gx.adam(0.1), 2, 0.5)
+    plain, other = (gx.LookaheadParams.init_synced(tree) for tree in (PLAIN, kind(PLAIN)))
+    state, its_state = tx.init(plain), tx.init(other)
+    for _ in range(2):
+        updates, _ = tx.update(kind(PLAIN), its_state, other)
+        assert jax.tree.structure(updates) == jax.tree.structure(other)
+        plain, state = tx.step(PLAIN, state, plain)
+        other, its_state = tx.step(kind(PLAIN), its_state, other)
+    assert isinstance(other.fast, kind) and isinstance(other.slow, kind)
+    for ours, theirs in zip(jax.tree.leaves(other), jax.tree.leaves(plain), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert jax.tree.structure(tx.eval_params(its_state, other)) == jax.tree.structure(other.slow)
+    assert jax.tree.structure(tx.grad_params(its_state, other)) == jax.tree.structure(other.fast)
+    of_pair, _ = tx.update(other, its_state, other)
+    assert jax.tree.structure(of_pair) == jax.tree.structure(other)
 
 
 def test_gradients_and_updates_in_containers_of_another_kind():

@@ -42,7 +42,9 @@ def test_containers_of_the_state_differ():
     with says(
         ValueError,
         "trace: the updates and the state field `trace` must have the same tree structure; the "
-        "paths agree but the containers differ: PyTreeDef([*, *]) against PyTreeDef((*, *)).",
+        "paths agree, but the updates have a list where the state field `trace` has a tuple. "
+        "Convert one of them, for example by jax.tree.unflatten(jax.tree.structure(params), "
+        "jax.tree.leaves(grads)).",
     ):
         tx.update([W, B], tx.init((W, B)), [W, B])
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 import gradtx as gx
-from gradtx._core.flow import AllOf
 from gradtx.numerics import abs2, average, safe_increment
 from gradtx.typing import Count, Key, PerParam, PerParamReal, PerParamReduced, PerParamStack, Scalar
 
@@ -358,15 +357,3 @@ def test_rule_is_told_of_its_leaf():
         assert [float(u[0]) for u in jax.tree.leaves(updates)] == [20.0, 30.0, 30.0, 10.0]
         assert state[0].seen["c"] is None
         assert float(state[0].seen["b"][1][0]) == 3.0
-
-
-def test_mask_that_is_all_of_several():
-    masks = {"a": True, "b": True, "c": False}, lambda p: {"a": True, "b": False, "c": True}
-    tx = gx.lift(gx.Rule(tripled), where=AllOf(masks))
-    g = {name: jnp.ones(2) for name in "abc"}
-    updates, _ = tx.update(g, tx.init(g))
-    assert {name: float(u[0]) for name, u in updates.items()} == {"a": 3.0, "b": 1.0, "c": 1.0}
-
-
-def tripled(g, state, p, h):
-    return 3 * g, state

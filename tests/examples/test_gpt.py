@@ -33,7 +33,9 @@ def test_it_goes_on_after_a_kill_as_if_nothing_had_happened(tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     said = run(whole)
     assert "matrices" in said and "what it writes" in said
-    assert (whole / "training.png").stat().st_size > 10_000
+    page = (whole / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == len(list((whole / "figures").iterdir())) == 4
+    assert "warmup_stable_decay_schedule" in page
 
     begun = subprocess.Popen(command(parts), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     checkpoint = parts / "checkpoints" / "2"

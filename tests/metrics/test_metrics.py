@@ -362,3 +362,16 @@ def test_several_in_one_state():
         "learning_rate#3": 0.5,
         "update_norm#2": 6.5,
     }
+
+
+def test_of_several_in_one_state_none_takes_the_place_of_another():
+    rates = gx.chain(gx.scale_by_learning_rate(0.5), gx.scale_by_learning_rate(0.25))
+    for first, found in (
+        ("learning_rate", ["", "#2", "#3", "#4"]),
+        ("learning_rate#2", ["#2", "", "#3"]),
+    ):
+        tx = gx.chain(*(gx.with_metrics(rates, name) for name in (first, "learning_rate")))
+        _, state = tx.update(PARAMS, tx.init(PARAMS))
+        numbers = gx.metrics(state)
+        assert list(numbers) == [f"learning_rate{number}" for number in found]
+        assert list(numbers.values()) == [x for kept in state for x in kept.values.values()]

@@ -64,6 +64,38 @@ def test_rmsprop_centred_formula():
     check_formula(tx, loop, gradients=gradients)
 
 
+def test_adagrad_with_decay():
+    """Decoupled: it does not enter the sum."""
+
+    def loop(w, gradients):
+        s = 0.1
+        for g in gradients:
+            s = s + g**2
+            w = w - 0.01 * (g / (np.sqrt(s) + 1e-3) + 0.3 * w)
+            yield w
+
+    check_formula(gradtx.adagrad(0.01, 0.1, 1e-3, eps_in_sqrt=False, weight_decay=0.3), loop)
+
+
+@pytest.mark.parametrize("momentum", [None, 0.7])
+def test_rmsprop_with_decay(momentum):
+    """Decoupled: it enters neither the mean square nor the velocity."""
+
+    def loop(w, gradients):
+        s = v = 0.0
+        for t, g in enumerate(gradients):
+            lr = 0.01 / (1 + t)
+            s = 0.9 * s + (1 - 0.9) * g**2
+            v = (momentum or 0) * v + lr * g / np.sqrt(s + 1e-8)
+            w = w - v - lr * 0.3 * w
+            yield w
+
+    def rate(count):
+        return 0.01 / (1 + count.astype(float))
+
+    check_formula(gradtx.rmsprop(rate, momentum=momentum, weight_decay=0.3), loop)
+
+
 def test_adadelta_formula():
     """The paper's rho 0.95 and eps 1e-6, with an L2 penalty."""
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import gradtx
+from gradtx.testing import check_formula
 
 LR = 0.013
 
@@ -34,6 +35,22 @@ def test_optimizer_is_its_direction_against_the_rate(optimizer, direction, decay
         u, state = optimizer.update(g, state, params)
         d, inner = direction.update(g, inner)
         np.testing.assert_allclose(u["w"], -LR * (d["w"] + decay * params["w"]), rtol=1e-5)
+
+
+def test_adopt_with_decay():
+    """Decoupled, and at the first step too, which otherwise only looks."""
+
+    def loop(w, gradients):
+        m = v = 0.0
+        for t, g in enumerate(gradients):
+            if t:
+                m = 0.8 * m + 0.2 * g / np.maximum(np.sqrt(v), 1e-3)
+            v = 0.95 * v + 0.05 * g**2 if t else g**2
+            w = w - LR * (m + 0.3 * w)
+            yield w
+
+    tx = gradtx.adopt(LR, 0.8, 0.95, 1e-3, use_clipping=False, weight_decay=0.3)
+    check_formula(tx, loop)
 
 
 def test_adopt_converges_where_adam_does_not():

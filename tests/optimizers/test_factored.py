@@ -94,14 +94,15 @@ def test_memory_of_a_large_matrix_is_a_row_and_a_column():
     assert sum(x.size for x in jax.tree.leaves(state)) < 256 + 512 + 8
 
 
-def test_sm3():
+@pytest.mark.parametrize("decay", [None, 0.1])
+def test_sm3(decay):
     def loop(w, gradients):
         m, rows, columns = 0.0, np.zeros((3, 1)), np.zeros((1, 4))
         for g in gradients:
             v = np.minimum(rows, columns) + g**2
             rows, columns = v.max(axis=1, keepdims=True), v.max(axis=0, keepdims=True)
             m = 0.8 * m + 0.2 * np.where(v > 0, g / np.sqrt(v + 1e-8), 0.0)
-            w = w - 0.3 * m
+            w = w - 0.3 * m - 0.3 * (decay or 0) * w
             yield w
 
-    check_formula(gradtx.sm3(0.3, 0.8), loop)
+    check_formula(gradtx.sm3(0.3, 0.8, weight_decay=decay), loop)

@@ -1,5 +1,7 @@
 """Sign descent, Signum, Lion and Rprop as whole optimizers."""
 
+import functools
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -10,17 +12,17 @@ from gradtx.testing import check_formula
 LR = 0.013
 
 
-def sign_sgd(w, gradients):
+def sign_sgd(w, gradients, decay=0.0):
     for g in gradients:
-        w = w - LR * np.sign(g)
+        w = w - LR * (np.sign(g) + decay * w)
         yield w
 
 
-def signum(w, gradients):
+def signum(w, gradients, decay=0.0):
     m = 0.0
     for g in gradients:
         m = 0.8 * m + 0.2 * g
-        w = w - LR * np.sign(m)
+        w = w - LR * (np.sign(m) + decay * w)
         yield w
 
 
@@ -49,10 +51,12 @@ def rprop(w, gradients):
     [
         (gradtx.sign_sgd(LR), sign_sgd),
         (gradtx.signum(LR, 0.8), signum),
+        (gradtx.sign_sgd(LR, weight_decay=0.3), functools.partial(sign_sgd, decay=0.3)),
+        (gradtx.signum(LR, 0.8, weight_decay=0.3), functools.partial(signum, decay=0.3)),
         (gradtx.lion(LR, 0.8, 0.95, weight_decay=0.3), lion),
         (gradtx.rprop(LR), rprop),
     ],
-    ids=["sign_sgd", "signum", "lion", "rprop"],
+    ids=["sign_sgd", "signum", "sign_sgd-decay", "signum-decay", "lion", "rprop"],
 )
 def test_formula(tx, loop):
     check_formula(tx, loop)

@@ -70,6 +70,48 @@ def test_adan_decays_only_what_the_mask_names():
     assert (float(u["w"][0]), float(u["b"][0])) == (pytest.approx(-0.05), 0.0)
 
 
+def adabelief(g, t, m, v):
+    m = 0.9 * m + 0.1 * g
+    v = 0.999 * v + 0.001 * (g - m) ** 2 + 1e-5
+    return m / (1 - 0.9**t) / (np.sqrt(v / (1 - 0.999**t)) + 1e-3), m, v
+
+
+def yogi(g, t, m, v):
+    m, v = 0.9 * m + 0.1 * g, (1e-6 if t == 1 else v)
+    v = v - 0.001 * np.sign(v - g**2) * g**2
+    return m / (np.sqrt(v) + 1e-3), m, v
+
+
+def radam(g, t, m, v):
+    m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+    most = 2 / (1 - 0.999) - 1
+    rho = most - 2 * t * 0.999**t / (1 - 0.999**t)
+    if rho < 5:
+        return m / (1 - 0.9**t), m, v
+    r = np.sqrt((rho - 4) * (rho - 2) * most / ((most - 4) * (most - 2) * rho))
+    return r * m / (1 - 0.9**t) / (np.sqrt(v / (1 - 0.999**t)) + 1e-3), m, v
+
+
+@pytest.mark.parametrize(
+    ("tx", "rule"),
+    [
+        (gradtx.adabelief(LR, eps=1e-3, eps_root=1e-5, weight_decay=0.3), adabelief),
+        (gradtx.yogi(LR, weight_decay=0.3), yogi),
+        (gradtx.radam(LR, eps=1e-3, weight_decay=0.3), radam),
+    ],
+    ids=["adabelief", "yogi", "radam"],
+)
+def test_decay_is_decoupled(tx, rule):
+    def loop(w, gradients):
+        m = v = 0.0
+        for t, g in enumerate(gradients, 1):
+            u, m, v = rule(g, t, m, v)
+            w = w - LR * (u + 0.3 * w)
+            yield w
+
+    check_formula(tx, loop, tolerance=1e-10)
+
+
 def test_yogi_of_the_paper():
     """Algorithm 2: no bias correction anywhere."""
 

@@ -25,13 +25,16 @@ def falling(count):
 # the last factor of its steps.
 OPTIMIZERS = {
     "acprop": gx.acprop,
+    "adabelief": gx.adabelief,
     "adadelta": gx.adadelta,
+    "adagrad": gx.adagrad,
     "adafactor": lambda lr, **k: gx.adafactor(lr, multiply_by_parameter_scale=False, **k),
     "adahessian": gx.adahessian,
     "adamaxw": gx.adamaxw,
     "adamw": gx.adamw,
     "adan": gx.adan,
     "ademamix": gx.ademamix,
+    "adopt": gx.adopt,
     "cocob": gx.cocob,
     "dadapt_adamw": gx.dadapt_adamw,
     "dog": gx.dog,
@@ -45,16 +48,26 @@ OPTIMIZERS = {
     "momo_adam": gx.momo_adam,
     "muon": gx.muon,
     "nadamw": gx.nadamw,
+    "noisy_sgd": gx.noisy_sgd,
     "novograd": gx.novograd,
+    "optimistic_adam": gx.optimistic_adam,
+    "optimistic_adam_v2": gx.optimistic_adam_v2,
+    "optimistic_gradient_descent": gx.optimistic_gradient_descent,
     "prodigy": gx.prodigy,
+    "radam": gx.radam,
+    "rmsprop": lambda lr, **k: gx.rmsprop(lr, momentum=0.9, **k),
     "schedule_free_adamw": gx.schedule_free_adamw,
     "schedule_free_sgd": gx.schedule_free_sgd,
     "sgd": lambda lr, **k: gx.sgd(lr, 0.9, **k),
+    "sign_sgd": gx.sign_sgd,
+    "signum": gx.signum,
     "simplified_ademamix": gx.simplified_ademamix,
+    "sm3": gx.sm3,
     "sophia": gx.sophia,
+    "yogi": gx.yogi,
 }
-# Their rate is found by the rule: the coupling to it is what the rule itself has.
-FINDING = {"dadapt_adamw", "momo", "momo_adam", "prodigy"}
+# The rate that their decay is multiplied by is found by the rule.
+FINDING = {"dadapt_adamw", "prodigy"}
 # What they return is not p + u: the steps are those of another point.
 AVERAGING = {"schedule_free_adamw", "schedule_free_sgd"}
 
@@ -72,13 +85,14 @@ def updates_of(tx, params, gradients):
     return np.array(out)
 
 
+SLOW = pytest.mark.slow
 # One of each way in which the parts are put together; all others are slow tests.
-SHOWN = {"adamw", "adafactor", "lars", "prodigy"}
+SHOWN = {"adamw", "adafactor", "lars", "momo", "prodigy", "rmsprop"}
 
 
 def each(names):
     """Return a parameter for each optimizer."""
-    return [pytest.param(n, marks=[] if n in SHOWN else pytest.mark.slow) for n in names]
+    return [pytest.param(n, marks=[] if n in SHOWN else SLOW) for n in names]
 
 
 @pytest.mark.parametrize("coupling", ["learning_rate", "schedule", "independent"])
@@ -121,14 +135,78 @@ def test_coupled_to_the_gradient_it_is_a_penalty(name, x64):
 
 @pytest.mark.parametrize("name", each(sorted(FINDING)))
 def test_coupled_to_a_rate_that_is_found(name):
-    """Then the rule decays by itself, as with a number; what it cannot do raises."""
+    """Then the rule decays by itself, as with a number."""
     make = OPTIMIZERS[name]
     params = {"w": jnp.ones(3)}
     gradients = [{"w": jnp.asarray(g, jnp.float32)} for g in gradient_sequence((3,), 3)]
     got = updates_of(make(LR, weight_decay=gx.decay(RATE)), params, gradients)
     np.testing.assert_array_equal(got, updates_of(make(LR, weight_decay=RATE), params, gradients))
-    with pytest.raises(ValueError, match=f"{name}: a decay that is `cautious`"):
-        make(LR, weight_decay=gx.decay(RATE, cautious=True))
+
+
+# What a decay of each kind takes its share of, for u the step without one: by leaf.
+WAYS = {
+    "where": ({"where": "a"}, lambda leaf, p, s, u: p * (leaf == "a")),
+    "towards": ({"towards": "start"}, lambda leaf, p, s, u: p - s),
+    "cautious": ({"cautious": True}, lambda leaf, p, s, u: np.where(u * p <= 0, p, 0)),
+    "all": (
+        {"cautious": True, "towards": "start", "where": lambda p: {"a": False, "b": True}},
+        lambda leaf, p, s, u: np.where(u * (p - s) <= 0, p - s, 0) * (leaf == "b"),
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        pytest.param(
+            n, k, marks=[] if (n, k) in (("prodigy", "all"), ("dadapt_adamw", "all")) else SLOW
+        )
+        for n in sorted(FINDING)
+        for k in WAYS
+    ],
+)
+def test_formula_at_a_rate_that_is_found(name, kind, x64):
+    """A run that decays by a number tells the rate: parameters rest, so only the decay differs."""
+    make, (options, way) = OPTIMIZERS[name], WAYS[kind]
+    start, params, *gradients = [
+        {"a": jnp.asarray(x[:4]), "b": jnp.asarray(x[4:])} for x in gradient_sequence((6,), 5, 3)
+    ]
+
+    def run(weight_decay):
+        tx = make(LR, weight_decay=weight_decay)
+        state, out = tx.init(start), []
+        for g in gradients:
+            u, state = tx.update(g, state, params)
+            out.append(u)
+        return out
+
+    runs = run(0.0), run(1.0), run(gx.decay(RATE, **options))
+    for bare, full, got in zip(*runs, strict=True):
+        for leaf in ("a", "b"):
+            u, p, s = (np.asarray(tree[leaf]) for tree in (bare, params, start))
+            rate = np.max(np.abs(u - full[leaf])) / np.max(np.abs(p))
+            expected = u - rate * RATE * way(leaf, p, s, u)
+            np.testing.assert_allclose(got[leaf], expected, rtol=1e-8, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", each(sorted(FINDING)))
+def test_where_must_be_a_mask_there_too(name):
+    params = {"a": jnp.ones(2), "b": jnp.ones(2)}
+    for wrong, message in ((3, "at a leaf it is 3"), (None, "is None")):
+        tx = OPTIMIZERS[name](LR, weight_decay=gx.decay(RATE, where={"a": wrong, "b": True}))
+        with pytest.raises(TypeError, match=f"decay: `where` must be .*{message}"):
+            tx.update(params, tx.init(params), params)
+
+
+def test_momo_knows_a_number_but_not_what_decay_returns(x64):
+    """The number is in the model and its step; `decay` means what it means everywhere."""
+    params, g = {"w": jnp.asarray(2.0)}, [{"w": jnp.asarray(0.5)}]
+    bare = updates_of(gx.momo(0.1), params, g)[0]
+    np.testing.assert_allclose(
+        updates_of(gx.momo(0.1, weight_decay=0.3), params, g)[0], (bare - 0.03 * 2) / 1.03
+    )
+    said = updates_of(gx.momo(0.1, weight_decay=gx.decay(0.3)), params, g)[0]
+    np.testing.assert_allclose(said, bare - 0.03 * 2)
 
 
 def test_schedule_free_decays_z(x64):
@@ -228,6 +306,25 @@ def test_peak_of_a_schedule_that_says_it():
     np.testing.assert_allclose(u, -0.1, rtol=1e-6)
 
 
+def test_rate_that_is_tuned_is_its_own_peak():
+    """Each number is the run that it makes: its decay does not go by it, unless `peak` is given."""
+    params, zeros = {"w": jnp.ones(1)}, {"w": jnp.zeros(1)}
+    paper = gx.decay(0.1, coupling="schedule")
+    tx = gx.tunable(gx.adamw(0.5, weight_decay=paper))
+    state = tx.init(params)
+    for rate_set in (0.5, 0.05):
+        state = gx.set_hyperparams(tx, state, learning_rate=rate_set)
+        np.testing.assert_allclose(tx.step(zeros, state, params)[0]["w"], 0.9, rtol=1e-6)
+    state = gx.set_hyperparams(tx, state, learning_rate=0.0)
+    np.testing.assert_array_equal(tx.step(zeros, state, params)[0]["w"], 1)
+    many, states = gx.sweep(tx, params, learning_rate=[0.5, 0.05])
+    new, _ = jax.vmap(tx.step, in_axes=(None, 0, 0))(zeros, states, many)
+    np.testing.assert_allclose(new["w"], np.full((2, 1), 0.9), rtol=1e-6)
+    told = gx.tunable(gx.adamw(0.5, weight_decay=gx.decay(0.1, coupling="schedule", peak=0.5)))
+    state = gx.set_hyperparams(told, told.init(params), learning_rate=0.05)
+    np.testing.assert_allclose(told.step(zeros, state, params)[0]["w"], 0.99, rtol=1e-6)
+
+
 def test_it_is_a_value():
     made = gx.decay(0.1, coupling="independent", cautious=True, where="*/kernel|head/*")
     tx = gx.adamw(1e-3, weight_decay=made)
@@ -272,7 +369,6 @@ def test_rate_may_be_traced():
         (lambda: gx.shrink_weights(gx.decay(0.1)), "needs `learning_rate`"),
         (lambda: gx.shrink_weights(gx.decay(0.1, coupling="gradient")), "first in the chain"),
         (lambda: gx.adamw(0.1, weight_decay=-1.0), "adamw: `weight_decay` must be"),
-        (lambda: gx.decay_from("torch.Sgd", 0.1), "Did you mean 'torch.SGD'"),
         (lambda: gx.adafactor(weight_decay=0.1, weight_decay_rate=0.1), "give one of"),
     ],
 )

@@ -70,7 +70,8 @@ def own_arguments(tx):
         for part in parts:
             if isinstance(part, gradtx.GradientTransformation):
                 found += own_arguments(part)
-        if name not in known and default is not inspect.Parameter.empty and value != default:
+        is_new = name not in known and default is not inspect.Parameter.empty and value != default
+        if is_new or type(value) is type(gradtx.decay(0.0)):
             found.append(name)
     return found
 

@@ -25,7 +25,9 @@ def shrunk(tx, steps=1):
     return [float(x.ravel()[0]) for x in (dense["kernel"], dense["bias"], norm["scale"])]
 
 
-@pytest.mark.parametrize("make", [gx.adamw, gx.lion, gx.lars, gx.adafactor, gx.novograd])
+@pytest.mark.parametrize(
+    "make", [gx.adamw, gx.lion, gx.lars, gx.adafactor, gx.novograd, gx.rmsprop, gx.prodigy]
+)
 def test_one_value_means_the_same_for_all(make):
     """optax#1635, #1290, #1291, #186, #1426 and #417; NVIDIA/apex#1849; apple/axlearn#218.
 

@@ -17,16 +17,95 @@ def weighted(weight, power=1):
     return gx.stateless_with_tree_map(lambda g, p: g * jnp.asarray(weight, g.dtype) ** power)
 
 
-def test_the_numbers_are_those_of_the_bare_transformation():
-    tx, bare = gx.inject_hyperparams(gx.adamw)(0.1, b2=0.99), gx.adamw(0.1, b2=0.99)
-    state, other = tx.init(PARAMS), bare.init(PARAMS)
-    update = jax.jit(tx.update)
-    for _ in range(3):
-        updates, state = update(ONES, state, PARAMS)
-        expected, other = bare.update(ONES, other, PARAMS)
-        np.testing.assert_allclose(updates["w"], expected["w"], rtol=1e-5)
-    jax.tree.map(lambda a, b: np.testing.assert_array_equal(a.shape, b.shape), state[3], other)
-    assert update._cache_size() <= 1
+def own(learning_rate, b2):
+    """Return Adam with an epsilon of its own, as a constructor of the user's own would."""
+    return gx.chain(gx.scale_by_adam(b2=b2, eps=1e-6), gx.scale(-learning_rate))
+
+
+def ran(tx, steps=5, state=None, jitted=True):
+    """Return the updates of the last step and the state after it."""
+    state, updates = tx.init(PARAMS) if state is None else state, None
+    update = jax.jit(tx.update) if jitted else tx.update
+    for t in range(steps):
+        gradient = jax.tree.map(lambda p, t=t: jnp.sin(p * (3 + t) + t), PARAMS)
+        updates, state = update(gradient, state, PARAMS)
+    return updates, state
+
+
+def assert_same(one, other):
+    """Assert that two trees have the same bits."""
+    jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+@pytest.mark.parametrize("jitted", [True, False], ids=["jit", "eager"])
+@pytest.mark.parametrize("factory", [gx.adamw, own])
+def test_the_numbers_are_those_of_the_bare_transformation(factory, jitted):
+    """In float32 alone 1 - b2 would be 1.4e-3 off here."""
+    updates, state = ran(gx.inject_hyperparams(factory)(0.1, b2=0.99999), jitted=jitted)
+    assert_same((updates, state.inner_state), ran(factory(0.1, b2=0.99999), jitted=jitted))
+
+
+@pytest.mark.parametrize("b2", [1 - 1e-9, 0.0])
+def test_decays_at_the_ends(b2):
+    """In float32 the first is 1."""
+    tx = gx.inject_hyperparams(gx.scale_by_adam)(b2=b2)
+    state = tx.init(PARAMS)
+    assert state.hyperparams["b2"] == np.float32(b2)
+    for jitted in (True, False):
+        updates, _ = ran(tx, jitted=jitted)
+        expected, _ = ran(gx.scale_by_adam(b2=b2), jitted=jitted)
+        np.testing.assert_allclose(updates["w"], expected["w"], rtol=1e-6)
+
+
+def test_a_decay_that_was_set_is_what_its_array_holds():
+    """As `set_hyperparams` has it; 1 - decay of the number itself is another by 1.4e-3."""
+    tx, tuned = gx.inject_hyperparams(gx.ema)(0.9, False), gx.tunable(gx.ema(0.9, False))
+    expected, _ = ran(gx.ema(np.float32(0.99999), False))
+    for value in (0.99999, np.float32(0.99999), jnp.float32(0.99999)):
+        state = tx.init(PARAMS)
+        state.hyperparams["decay"] = value
+        np.testing.assert_allclose(ran(tx, state=state)[0]["w"], expected["w"], rtol=1e-6)
+    state = gx.set_hyperparams(tuned, tuned.init(PARAMS), decay=jnp.float32(0.99999))
+    np.testing.assert_allclose(ran(tuned, state=state)[0]["w"], expected["w"], rtol=1e-6)
+
+
+def test_a_schedule_that_gives_a_number_gives_it_exactly():
+    tx = gx.inject_hyperparams(gx.adam)(0.1, b2=lambda count: 0.99999)
+    assert_same(ran(tx)[0], ran(gx.adam(0.1, b2=0.99999))[0])
+    assert_same(ran(tx, jitted=False)[0], ran(gx.adam(0.1, b2=0.99999), jitted=False)[0])
+
+
+def test_eager_steps_make_it_once():
+    calls = []
+
+    def counting(rate):
+        calls.append(rate)
+        return gx.scale(rate)
+
+    tx = gx.inject_hyperparams(counting)(0.5)
+    state, before = tx.init(PARAMS), len(calls)
+    _, state = ran(tx, 3, state, jitted=False)
+    assert len(calls) == before + 1
+    state.hyperparams["rate"] = 0.25
+    updates, _ = tx.update(ONES, state, PARAMS)
+    assert updates["w"][0] == 0.25 and len(calls) == before + 2
+
+
+def test_nothing_of_a_trace_is_kept():
+    tx = gx.inject_hyperparams(gx.sgd)(RATE)
+    jax.eval_shape(gx.with_metrics(tx, "learning_rate").init, PARAMS)
+    (made,) = tx.update.body.children
+    assert float(made.description.arguments["learning_rate"]) == 0.75
+
+
+def test_points_are_those_of_the_numbers_in_the_state():
+    tx = gx.inject_hyperparams(lambda rho: gx.sam(gx.sgd(0.1), gx.sgd(rho)))(0.5)
+    _, state = tx.step(ONES, tx.init(PARAMS), PARAMS)
+    for rho in (jnp.float32(0.25), 0.25):
+        state.hyperparams["rho"] = rho
+        bare = gx.sam(gx.sgd(0.1), gx.sgd(0.25))
+        expected = bare.eval_params(state.inner_state, PARAMS)
+        assert_same(tx.eval_params(state, PARAMS), expected)
 
 
 def test_they_are_read_and_set():
@@ -120,6 +199,8 @@ def test_the_dtype_of_the_numbers():
     assert gx.inject_hyperparams(gx.adam)(0.1).init(wide).hyperparams["b2"] == np.float32(0.999)
     tx = gx.inject_hyperparams(gx.sgd, hyperparam_dtype=jnp.bfloat16)(0.1)
     assert tx.init(PARAMS).hyperparams["learning_rate"].dtype == jnp.bfloat16
+    with pytest.raises(ValueError, match=r"`b2` must be a finite number .* but is 1"):
+        gx.inject_hyperparams(gx.adam, hyperparam_dtype=jnp.bfloat16)(0.1).init(PARAMS)
 
 
 def test_a_sweep_is_a_vmap():

@@ -239,9 +239,7 @@ def test_kernels_need_their_axes():
     assert state.trace["k"][1, 2, 0, 4] == given["state"][0]["momentum_buffer"][4, 0, 1, 2]
 
 
-@pytest.mark.parametrize(
-    ("only", "name"), [("t0", "ASGD"), ("history_size", "LBFGS"), ("ns_coefficients", "Muon")]
-)
+@pytest.mark.parametrize(("only", "name"), [("t0", "ASGD"), ("history_size", "LBFGS")])
 def test_states_of_another_meaning_raise(only, name):
     given = {"state": {}, "param_groups": [{"lr": 0.1, only: 1, "params": [0, 1]}]}
     with pytest.raises(ValueError, match=f"from_torch: the state of torch's {name} cannot be"):

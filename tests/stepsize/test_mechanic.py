@@ -70,3 +70,36 @@ def test_params_are_needed():
 def test_base_must_be_a_transformation():
     with pytest.raises(TypeError, match="mechanize: every part must be a transformation"):
         gx.mechanize(gx.sgd)
+
+
+@pytest.mark.parametrize(
+    ("base", "message"),
+    [
+        (gx.guard(gx.adam(1.0)), r"`guard` must not stand inside it: it bets on every gradient, a"),
+        (
+            gx.loss_scaling(gx.adam(1.0)),
+            r"Put it around: loss_scaling\(mechanize\(",
+        ),
+        (
+            gx.groups(("*", gx.accumulate(gx.adam(1.0), 2))),
+            "moves the parameters at every call",
+        ),
+        (gx.MultiSteps(gx.adam(1.0), 2), "`MultiSteps` must not stand inside it"),
+        (gx.sam(gx.sgd(1.0), gx.sgd(0.1)), "mechanize: `sam` inside it must be opaque"),
+    ],
+)
+def test_what_belongs_around_it_raises(base, message):
+    """A gradient that a guard leaves out would make s nan for good."""
+    with pytest.raises(ValueError, match=message):
+        gx.mechanize(base)
+
+
+def test_a_guard_around_it_leaves_no_trace():
+    tx = gx.guard(gx.mechanize(gx.adam(1.0), s_init=0.01))
+    plain, w = tx.init(jnp.ones(2)), [jnp.ones(2)] * 2
+    states = [plain, plain]
+    for g in ([1.0, 2.0], [np.nan, 1.0], [1.0, 1.0]):
+        for i in range(2):
+            if i or np.isfinite(g).all():
+                w[i], states[i] = tx.step(jnp.array(g), states[i], w[i])
+    np.testing.assert_array_equal(*w)

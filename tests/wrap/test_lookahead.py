@@ -146,6 +146,36 @@ def test_a_step_that_a_guard_leaves_out_is_none(make, jit):
     np.testing.assert_allclose(seen, [(0.9, 1), (0.9, 1), (0.9, 1), (0.9, 0.9), (0.8, 0.9)])
 
 
+@pytest.mark.parametrize("each", [False, True])
+def test_groups_that_rest_alone(each):
+    """Around groups all meet after two calls; with one in each a group that rests meets later."""
+    slow = functools.partial(gx.lookahead, sync_period=2, slow_step_size=0.5, slow_in_state=True)
+    inside, around = (slow, lambda tx: tx) if each else (lambda tx: tx, slow)
+    tx = around(gx.groups(("a", inside(gx.guard(gx.sgd(0.1)))), ("*", inside(gx.sgd(0.1)))))
+    params, seen = {"a": jnp.ones([]), "b": jnp.ones([])}, []
+    state, step = tx.init(params), jax.jit(tx.step)
+    for a in (1.0, np.nan, 1.0):
+        params, state = step({"a": jnp.float32(a), "b": jnp.float32(1)}, state, params)
+        evaluated = tx.eval_params(state, params)
+        seen.append([float(tree[k]) for tree in (params, evaluated) for k in "ab"])
+    second, third = ([0.95, 0.9, 0.95, 0.9], [0.85, 0.8, 0.95, 0.9])
+    if each:
+        second, third = ([0.9, 0.9, 1, 0.9], [0.9, 0.8, 0.9, 0.9])
+    np.testing.assert_allclose(seen, [[0.9, 0.9, 1, 1], second, third], rtol=1e-6)
+
+
+def test_around_sam_they_meet_where_it_descends():
+    sam = gx.sam(gx.sgd(0.1), gx.sgd(0.5))
+    tx = gx.lookahead(sam, 2, 0.5, slow_in_state=True)
+    w, state = jnp.ones([]), tx.init(jnp.ones([]))
+    for _ in range(4):
+        w, state = tx.step(w, state, w)  # of w^2 / 2, so that a step takes 0.15 w
+    np.testing.assert_allclose(w, 1 + 0.5 * (0.85**2 - 1), rtol=1e-6)
+    with pytest.raises(ValueError, match="a transparent `sam` must not be in one of several group"):
+        gx.lookahead(gx.groups(("a", sam), ("*", gx.sgd(0.1))), 2, 0.5)
+    gx.lookahead(gx.partition({"a": gx.sgd(0.1)}, "a"), 2, 0.5)
+
+
 def test_gradients_of_the_pair_will_do():
     tx = gx.lookahead(gx.sgd(0.1), 2, 0.5)
     params = gx.LookaheadParams.init_synced(PARAMS)

@@ -87,6 +87,43 @@ def test_opaque_is_the_gradient_norm_penalty():
     np.testing.assert_allclose(u, v, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("by", "jit"), [("step", False), ("update", True)])
+def test_guards_inside_give_up_the_ascent_or_the_descent(by, jit):
+    tx = gx.with_ema(gx.sam(gx.guard(gx.sgd(0.1)), gx.guard(gx.sgd(0.5))), 0.9)
+    w, state, seen = jnp.ones([]), tx.init(jnp.ones([])), []
+    call = jax.jit(getattr(tx, by)) if jit else getattr(tx, by)
+    for bad in (0, 0, 1, 0, 0, 1, 0, 0):
+        made, state = call(w * (jnp.nan if bad else 1), state, w)  # of w^2 / 2
+        w = made if by == "step" else gx.apply_updates(w, made)
+        seen.append(float(w))
+    np.testing.assert_allclose(seen[1::2], np.cumprod([0.85, 0.9, 1, 0.85]), rtol=1e-6)
+    assert int(state.count) == 3  # what is around it hears of three steps
+
+
+@pytest.mark.parametrize("step", [False, True])
+def test_an_accumulation_inside_averages_ascents_of_their_own(step):
+    tx = gx.with_ema(gx.sam(gx.accumulate(gx.sgd(0.1), 2), gx.sgd(0.5)), 0.9)
+    w, state, seen = jnp.ones([]), tx.init(jnp.ones([])), []
+    for scale in (1, 1, 2, 2, 1, 1, 2, 2):
+        if step:
+            w, state = tx.step(scale * w, state, w)
+        else:
+            u, state = tx.update(scale * w, state, w)
+            w = gx.apply_updates(w, u)
+        seen.append(float(w))
+    once = 1 - 0.1 * (1.5 + 2 * 2) / 2
+    expected = [1.5, 1, 2, once, 1.5 * once, once, 2 * once, once**2]
+    np.testing.assert_allclose(seen, expected, rtol=1e-6)
+    assert int(state.count) == 2
+
+
+def test_an_adversary_that_starts_anew_cannot_accumulate():
+    parts = gx.sgd(0.1), gx.chain(gx.normalize(), gx.accumulate(gx.sgd(0.3), 2))
+    with pytest.raises(ValueError, match=r"it would never ascend. Put it around: accumulate\(sam"):
+        gx.sam(*parts)
+    gx.sam(*parts, reset_state=False)
+
+
 def test_optimizers_run_where_they_are_due_and_see_their_parameters():
     """The optimizer's decay is that of the parameters where the ascent began."""
     tx = gx.sam(gx.chain(gx.add_decayed_weights(0.5), gx.sgd(0.1), gx.trace(0.5)), gx.sgd(1.0))

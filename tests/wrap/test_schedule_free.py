@@ -129,6 +129,33 @@ def test_a_step_that_a_guard_leaves_out_is_none(make, jit):
     np.testing.assert_allclose(seen, [0.9, 0.9, 0.9, 0.85], rtol=1e-6)
 
 
+@pytest.mark.parametrize("each", [False, True])
+def test_groups_that_rest_alone(each):
+    """Around groups what rests is averaged once more; with one in each group it waits."""
+    average = functools.partial(gx.schedule_free, learning_rate=0.1, b1=0.5)
+    inside, around = (average, lambda tx: tx) if each else (lambda tx: tx, average)
+    tx = around(gx.groups(("a", inside(gx.guard(gx.sgd(0.1)))), ("*", inside(gx.sgd(0.1)))))
+    params = {"a": jnp.ones([]), "b": jnp.ones([])}
+    state, step = tx.init(params), jax.jit(tx.step)
+    for a in (1.0, np.nan, 1.0):
+        params, state = step({"a": jnp.float32(a), "b": jnp.float32(1)}, state, params)
+    x = tx.eval_params(state, params)
+    of_a = [0.9, 0.8] if each else [0.9, 0.9, 0.8]
+    np.testing.assert_allclose(x["a"], np.mean(of_a), rtol=1e-6)
+    np.testing.assert_allclose(x["b"], 0.8, rtol=1e-6)
+    np.testing.assert_allclose(params["a"], (np.mean(of_a) + 0.8) / 2, rtol=1e-6)
+
+
+def test_sam_inside_must_be_opaque():
+    """The transparent one goes up by all of rho, but the parameters by (1 - b1) of it."""
+    parts = gx.sgd(0.1), gx.sgd(0.5)
+    with pytest.raises(ValueError, match=r"schedule_free: `sam` inside it must be opaque"):
+        gx.schedule_free(gx.chain(gx.sam(*parts), gx.identity()), 0.1)
+    gx.schedule_free(gx.sam(*parts, opaque_mode=True), 0.1)
+    gx.schedule_free(gx.sam(*parts, sync_period=1), 0.1)
+    gx.sam(gx.schedule_free(parts[0], 0.1), parts[1])
+
+
 def test_what_is_around_it_hears_of_steps():
     tx = gx.with_ema(gx.schedule_free(gx.accumulate(gx.sgd(0.1), 2), 0.1), 0.9)
     w, state = jnp.ones([]), tx.init(jnp.ones([]))

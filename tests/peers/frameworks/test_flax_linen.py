@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax.core import freeze
+from flax.core import freeze, unfreeze
 from flax.training.train_state import TrainState
 
 import gradtx as gx
@@ -61,6 +61,34 @@ def test_dicts_and_frozen_dicts_make_the_same_steps(name):
     np.testing.assert_array_equal(
         state.params["layers_0"]["kernel"], frozen.params["layers_0"]["kernel"]
     )
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("to", [freeze, unfreeze])
+def test_gradients_in_the_other_kind_of_dict(name, to):
+    """A checkpoint, or `unfreeze` in a loss, hands over the kind that the state is not made of."""
+    tx, _ = CASES[name]
+    params = (unfreeze if to is freeze else freeze)(PARAMS)
+    state = start = tx.init(params)
+
+    @jax.jit
+    def train_step(params, state):
+        def loss(params):
+            return jnp.mean((MODEL.apply({"params": params}, X) - Y) ** 2)
+
+        value, grads = jax.value_and_grad(loss)(params)
+        extra = {"value": value, "grad": grads, "value_fn": loss}
+        updates, _ = tx.update(to(grads), state, params, **extra)
+        return updates, *tx.step(to(grads), state, params, **extra)
+
+    with jax.numpy_dtype_promotion("standard"):
+        for _ in range(4):
+            updates, params, state = train_step(params, state)
+        expected, _ = trained(tx, PARAMS, extra=True)
+    assert jax.tree.structure(state) == jax.tree.structure(start)
+    assert jax.tree.structure(updates) == jax.tree.structure(to(PARAMS))
+    ours, theirs = params["layers_0"]["kernel"], expected.params["layers_0"]["kernel"]
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
 def test_labels_may_be_frozen_and_parameters_not():

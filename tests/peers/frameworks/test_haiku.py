@@ -81,6 +81,42 @@ def test_updates_come_in_the_containers_of_the_gradients():
     assert jax.tree.structure(tx.eval_params(state, flat)) == jax.tree.structure(flat)
 
 
+def test_a_pair_of_slow_and_fast_parameters():
+    flat = hk.data_structures.to_immutable_dict(PARAMS)
+    tx = gx.lookahead(gx.adam(0.1), 2, 0.5)
+    ends = []
+    for params in (PARAMS, flat):
+        pair = gx.LookaheadParams.init_synced(params)
+        state = tx.init(pair)
+
+        @jax.jit
+        def train_step(pair, state):
+            grads = jax.grad(loss)(pair.fast)
+            updates, _ = tx.update(grads, state, pair)
+            return gx.apply_updates(pair, updates), *tx.step(grads, state, pair)
+
+        for _ in range(3):
+            same, pair, state = train_step(pair, state)
+        assert jax.tree.structure(same) == jax.tree.structure(pair)
+        assert type(pair.fast) is type(pair.slow) is type(tx.eval_params(state, pair))
+        assert type(pair.fast) is type(params)
+        ends.append((pair, same))
+    saved = gs.export(tx, state)
+    restored, _ = gs.restore(tx, pair, saved)
+    assert jax.tree.all(jax.tree.map(np.array_equal, restored, state))
+    for ours, theirs in zip(*map(jax.tree.leaves, ends), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_gradients_in_plain_dicts():
+    """`hk.data_structures.to_mutable_dict` in a loss, or a checkpoint, makes such."""
+    flat, tx = hk.data_structures.to_immutable_dict(PARAMS), gx.adam(0.1)
+    for params, grads in ((flat, PARAMS), (PARAMS, flat)):
+        new, state = tx.step(grads, tx.init(params), params)
+        assert jax.tree.structure(new) == jax.tree.structure(params)
+        assert jax.tree.structure(state) == jax.tree.structure(tx.init(PARAMS))
+
+
 def test_names_in_an_export_and_in_explain():
     tx = gx.adam(0.1)
     assert "scale_by_adam/mu/encoder/~/linear_0/w" in gs.export(tx, tx.init(PARAMS))

@@ -1,18 +1,18 @@
 """Run a body in this step or not: a branch at run time, a Python `if` where the answer is known."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from .._core.body import Body, run, step
-from .._core.flow import Flow
-from .._core.fuse import total
-from .._core.leaves import as_array, is_traced
-from .._core.meter import PARAM
-from .._core.numerics import abs2, accumulator_dtype, widened, with_precision_of
-from .common import state_like
+from .body import Body, run, step
+from .flow import Flow, Report
+from .fuse import total
+from .leaves import as_array, is_traced
+from .meter import PARAM, SumsByPlace
+from .numerics import abs2, accumulator_dtype, widened, with_precision_of
+from .state import state_like
 
 
 def update_if(wanted: Any, body: Body, flow: Flow, state: Any, *, otherwise: str) -> Any:
@@ -67,69 +67,94 @@ def _choose(flow: Flow, wanted: Any, act: Any, rest: Any, *, rests: bool) -> Any
         rest: () -> results.
         rests: Whether nothing is done to the parameters if not.
     """
-    shapes: list = []
-    before = set() if flow.meter is None else set(flow.meter.done)
+    listened = flow.reports is not None or flow.meter is not None
+    heard: list[_Heard] = []
 
-    def acted() -> Any:
+    def acted() -> tuple[Any, _Told]:
         branch = flow.branch(taken=True)
-        if flow.reports is not None:  # what is said in the branch has to come out of it
-            branch.reports = dict.fromkeys(flow.reports, (0.0, False))
+        if flow.reports is not None:
+            branch.reports = []
+        if flow.meter is not None:
+            branch.meter = flow.meter.anew()
         results = act(branch)
         flow.noise_by = branch.noise_by
-        # Almost always it is known to be a step, and nobody listens.
-        taken = {} if branch.taken is True else {"taken": jnp.asarray(branch.taken)}
-        heard = {
-            name: x
-            for name, x in (branch.reports or {}).items()
-            if name not in (flow.reports or {})
-        }
-        said = jax.tree.map(_strong, heard)
-        shapes[:] = [jax.eval_shape(lambda: (taken, said))]
-        return results, taken, said
+        told = _told_by(branch)
+        heard[:] = [_heard_of(branch, told)]
+        return results, told
 
-    def rested() -> Any:
-        if not shapes and (flow.reports is not None or is_traced(wanted)):
+    def rested() -> tuple[Any, _Told]:
+        if not heard and (listened or is_traced(wanted)):
             jax.eval_shape(acted)
-        said = shapes[0] if shapes else ({}, {})
-        taken, said = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), said)
-        return rest(), taken, said | _params_measured(flow, before, said)
+        return rest(), _of_rest(flow, heard[0]) if heard else _Told(None, (), {})
 
     if is_traced(wanted):
-        results, taken, said = lax.cond(wanted, acted, rested)
+        results, told = lax.cond(wanted, acted, rested)
     else:
-        results, taken, said = acted() if wanted else rested()
+        results, told = acted() if wanted else rested()
     if flow.reports is not None:
-        flow.reports |= {name: (value, when & wanted) for name, (value, when) in said.items()}
-    inner = taken.get("taken", True)
+        said = zip(heard[0].names, told.said, strict=True)
+        flow.reports += [Report(*name, value, when & wanted) for name, (value, when) in said]
+    if flow.meter is not None:
+        flow.meter.add(told.sums, heard[0].measured)
     if rests:
-        flow.taken = flow.taken & wanted & inner
-    elif inner is not True:
-        flow.taken = flow.taken & (jnp.logical_not(wanted) | inner)
+        flow.taken = flow.taken & wanted & (True if told.taken is None else told.taken)
+    elif told.taken is not None:
+        flow.taken = flow.taken & (jnp.logical_not(wanted) | told.taken)
     return results
 
 
-def _params_measured(flow: Flow, before: set[int], said: dict[str, tuple]) -> dict[str, tuple]:
-    """What is said of the sizes of parameters that rest: they have them all the same.
+class _Told(NamedTuple):
+    """Numbers that have to come out of a branch, as both branches return them.
 
-    Args:
-        flow: The updates.
-        before: The leaves that were measured before the branch.
-        said: What is said in the branch, by name.
+    Attributes:
+        taken: Whether it was a step; None if that is known, as it almost always is.
+        said: For each report its value, and whether it is one of this step.
+        sums: What a meter measured.
     """
-    measured, seen = {}, set()
-    for name, (value, when) in said.items():
-        what, _, rest = name.partition("|")
-        if what != PARAM or flow.meter is None:
-            continue
-        place = int(rest.split("/")[0].split("#")[0])
-        which = [i for i in flow.meter.done - before if flow.meter.places[i] == place]
-        if place not in seen:  # the first of several says it for all
+
+    taken: jax.Array | None
+    said: tuple[tuple[jax.Array, jax.Array], ...]
+    sums: dict[str, SumsByPlace]
+
+
+class _Heard(NamedTuple):
+    """What is known of a branch that acts once it was traced.
+
+    Attributes:
+        names: For each report its name and group.
+        measured: The leaves that a meter measured.
+        shapes: Of the numbers that come out of it.
+    """
+
+    names: list[tuple[str, tuple[str, ...]]]
+    measured: list[int]
+    shapes: _Told
+
+
+def _told_by(branch: Flow) -> _Told:
+    taken = None if branch.taken is True else jnp.asarray(branch.taken)
+    said = tuple((_strong(x.value), _strong(x.when)) for x in branch.reports or ())
+    sums = {} if branch.meter is None else jax.tree.map(_strong, branch.meter.sums)
+    return _Told(taken, said, sums)
+
+
+def _heard_of(branch: Flow, told: _Told) -> _Heard:
+    names = [(x.name, x.group) for x in branch.reports or ()]
+    measured = [] if branch.meter is None else sorted(branch.meter.done)
+    return _Heard(names, measured, jax.eval_shape(lambda: told))
+
+
+def _of_rest(flow: Flow, heard: _Heard) -> _Told:
+    """What the branch that rests tells: nothing, but parameters have their sizes all the same."""
+    told = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), heard.shapes)
+    if flow.meter is not None and PARAM in told.sums:
+        for place, terms in told.sums[PARAM].items():  # the first of them says it for all
+            which = [i for i in heard.measured if flow.meter.places[i] == place]
             params = [(flow.splits[i], flow.param_arrays[i]) for i in which]
             sizes = [(split, {"sum": jnp.sum(abs2(widened(p)))}) for split, p in params]
-            value = total(sizes, (), value.dtype)["sum"].astype(value.dtype)
-        seen.add(place)
-        measured[name] = value, when
-    return measured
+            dtype = terms[0].dtype
+            terms[0] = total(sizes, (), dtype)["sum"].astype(dtype)
+    return told
 
 
 def _strong(x: Any) -> jax.Array:
