@@ -10,6 +10,8 @@ import functools
 from collections.abc import Callable, Generator, Hashable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
+import jax.numpy as jnp
+
 from .flow import Flow
 from .hints import check_extra
 from .stage import FusedStage
@@ -125,6 +127,23 @@ class Body:
 
     def resting(self, flow: Flow) -> list[bool]:
         """For each leaf whether it is known to be never moved, such as those of a frozen group."""
+        return [False] * len(flow.leaves)
+
+    @functools.cached_property
+    def may_leave_out(self) -> bool:
+        """Whether `left_out` may find a leaf: free of cost where there are no frozen groups."""
+        return any(body.may_leave_out for body in self.insides)
+
+    def left_out(self, flow: Flow, first: bool = False) -> list[bool]:
+        """For each leaf whether it is in a frozen group and not moved by anything behind it.
+
+        Nothing of it is of use to anything: see `start_whole`, `run_whole` and `step_whole`.
+
+        Args:
+            flow: The updates of all leaves.
+            first: Whether a state is to be made: groups that do not fit the leaves raise.
+        """
+        del first
         return [False] * len(flow.leaves)
 
     def emit(self, plan: "Plan") -> None:
@@ -260,6 +279,53 @@ def step(body: Body, flow: Flow, state: Any) -> tuple[Any, Any]:
     with _overheard(last[0], flow):
         params, new_state = last[0].step(flow, *last[1])
     return params, body.unflatten_state([*new, new_state])
+
+
+def start_whole(body: Body, flow: Flow) -> Any:
+    """The state of a whole transformation: `start` for the leaves that are not left out."""
+    return start(body, _taking_part(body, flow, first=True))
+
+
+def run_whole(body: Body, flow: Flow, state: Any, outermost: bool = True) -> Any:
+    """Send a flow through a whole transformation; what is left out gets zero. See `run`."""
+    part = _taking_part(body, flow)
+    state = run(body, part, state, outermost)
+    if part is not flow:
+        rows = zip(part.leaves, flow.leaves, _left_out(flow, part), strict=True)
+        flow.leaves = [jnp.zeros_like(g) if out else u for u, g, out in rows]
+        flow.taken, flow.noise_by = part.taken, part.noise_by
+    return state
+
+
+def step_whole(body: Body, flow: Flow, state: Any) -> tuple[Any, Any]:
+    """Send a flow through a whole transformation and apply what comes out. See `step`."""
+    part = _taking_part(body, flow)
+    params, state = step(body, part, state)
+    if part is not flow:
+        columns = flow.treedef.flatten_up_to(params), flow.params or [], _left_out(flow, part)
+        rows = zip(*columns, strict=True)
+        params = flow.treedef.unflatten([p if out else moved for moved, p, out in rows])
+    return params, state
+
+
+def _taking_part(body: Body, flow: Flow, first: bool = False) -> Flow:
+    """The flow of the leaves that are not left out.
+
+    So frozen parameters cost nothing wherever the groups stand: neither a state around them nor a
+    place in norms, and their gradients need not be computed.
+    """
+    if not body.may_leave_out:
+        return flow
+    out = body.left_out(flow, first)
+    if not any(out):
+        return flow
+    part = flow.restricted([not left for left in out])
+    part.groups_checked = first
+    return part
+
+
+def _left_out(flow: Flow, part: Flow) -> list[bool]:
+    return [on and not still for on, still in zip(flow.trainable, part.trainable, strict=True)]
 
 
 def _with_states(body: Body, state: Any) -> list[tuple[Any, list]]:

@@ -95,6 +95,11 @@ class Sequence(Composite):
     def resting(self, flow: Flow) -> list[bool]:
         return self.bodies[-1].resting(flow) if self.bodies else super().resting(flow)
 
+    def left_out(self, flow: Flow, first: bool = False) -> list[bool]:
+        columns = [body.left_out(flow, first) for body in self.bodies if body.may_leave_out]
+        rows = zip(self.resting(flow), *columns, strict=True)
+        return [rests and any(out) for rests, *out in rows]
+
     def emit(self, plan: Plan) -> None:
         for body in self.bodies:
             body.emit(plan)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from . import leaves
-from .body import Body, start
+from .body import Body, start_whole
 from .composite import Branches, Sequence
 from .flow import Flow
 from .lifted import Lifted
@@ -41,7 +41,7 @@ def explain(body: Body, params: Any) -> str:
     described = treedef.unflatten([_described(x) for x in given])
     flow = Flow("explain", described, None, {})
     held = _Held(flow)
-    held.add(body, start(body, flow), flow, ())
+    held.add(body, start_whole(body, flow), flow, ())
     groups, resting = groups_in(body, flow), body.resting(flow)
     rows_of = zip(_applied(body, flow), resting, strict=True)
     applied = [[_RESTS] if rests else row for row, rests in rows_of]

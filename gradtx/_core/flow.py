@@ -65,6 +65,8 @@ class Flow:
         meter: What to measure of the last stage, if anybody asks; else None.
         group: Names of the groups that these leaves are, outermost first.
         outside: For a group of leaves, what it needs for a number over all leaves; else None.
+        groups_checked: Whether it is known that the groups inside fit the leaves, some of which
+            are left out here.
     """
 
     def __init__(self, owner: str, updates: Any, params: Any, extra: dict):
@@ -100,6 +102,7 @@ class Flow:
         self.meter: Meter | None = None
         self.group: tuple[str, ...] = ()
         self.outside: Outside | None = None
+        self.groups_checked = False
         self._shapes_are_checked = False
 
     def check_shapes(self, of_examples: bool = False) -> None:

@@ -30,7 +30,7 @@ class Init:
     body: bodies.Body
 
     def __call__(self, params):
-        return bodies.start(self.body, Flow("init", params, None, {}))
+        return bodies.start_whole(self.body, Flow("init", params, None, {}))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -49,7 +49,7 @@ class Update:
         self.body.check_extra(self.label, extra)
         with _order_explained(self.label, updates=updates, params=params):
             flow = Flow(self.label, *in_containers_of_state(updates, state, params), extra)
-            state = bodies.run(self.body, flow, state, outermost=True)
+            state = bodies.run_whole(self.body, flow, state)
         new = flow.as_given()
         return new if flow.tree is updates else in_containers_of(new, updates, params), state
 
@@ -121,7 +121,7 @@ class GradientTransformation(_Pair):
         update.body.check_extra(update.label, extra)
         with _order_explained(update.label, updates=grads, params=params):
             flow = Flow(update.label, *in_containers_of_state(grads, state, params), extra)
-            new, state = bodies.step(update.body, flow, state)
+            new, state = bodies.step_whole(update.body, flow, state)
         return new if flow.params_tree is params else in_containers_of(new, params), state
 
     def grad_params(self, state: Any, params: Any) -> Any:

@@ -57,6 +57,9 @@ class Around(Body):
     def resting(self, flow: Flow) -> list[bool]:
         return self.body.resting(flow)
 
+    def left_out(self, flow: Flow, first: bool = False) -> list[bool]:
+        return self.body.left_out(flow, first)
+
     def emit(self, plan: Plan) -> None:
         self.body.emit(plan)
 
@@ -75,6 +78,8 @@ class Wrapper(Body):
     inside: ClassVar[tuple[str, ...]] = ("inner",)
     held: ClassVar[tuple[str, ...]] = ()
     any_shape = True
+    # Whether it leaves a parameter alone that the first of those inside never moves.
+    rests_as_inside: ClassVar[bool] = False
 
     @property
     def children(self) -> tuple[Any, ...]:
@@ -94,7 +99,14 @@ class Wrapper(Body):
         return [child.update.body for child in self.children]
 
     def resting(self, flow: Flow) -> list[bool]:
-        return self.insides[0].resting(flow) if self.moves_as_inside else super().resting(flow)
+        if self.moves_as_inside or self.rests_as_inside:
+            return self.insides[0].resting(flow)
+        return super().resting(flow)
+
+    def left_out(self, flow: Flow, first: bool = False) -> list[bool]:
+        if self.moves_as_inside or self.rests_as_inside:
+            return self.insides[0].left_out(flow, first)
+        return super().left_out(flow, first)
 
     def parts(self) -> Iterator[tuple[str, Any]]:
         labels = self.inside if len(self.inside) > 1 else ("",)

@@ -1,6 +1,7 @@
 """Groups of parameters by path: an optimizer for each, and frozen ones."""
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -64,9 +65,12 @@ class _Groups(Routed):
             for index, (rule, body) in enumerate(zip(self.rules, bodies, strict=True))
         ]
 
-    def init(self, flow: Flow) -> Any:
+    @functools.cached_property
+    def may_leave_out(self) -> bool:
+        return any(rule.to is None for rule in self.rules) or super().may_leave_out
+
+    def check_groups(self, flow: Flow) -> None:
         check_used(self.name, self.rules, rows_of(flow))
-        return super().init(flow)
 
     def inner_states(self, state: Any) -> list[Inside]:
         names = [rule.name for rule in self.trained]
@@ -108,9 +112,12 @@ class _Trainable(Routed):
         bodies = (self.inner.update.body, None)
         return [Group(None, body, [at == i for at in column]) for i, body in enumerate(bodies)]
 
-    def init(self, flow: Flow) -> Any:
+    @functools.cached_property
+    def may_leave_out(self) -> bool:
+        return True
+
+    def check_groups(self, flow: Flow) -> None:
         check_used(self.name, self.rules[:1], rows_of(flow))
-        return super().init(flow)
 
     def inner_states(self, state: Any) -> list[Inside]:
         return [Inside("", self.inner.update.body, state)]
@@ -228,8 +235,8 @@ def trainable(inner: Any, pattern: Any) -> GradientTransformation:
 
     u = inner(g) where the pattern matches the path of a parameter, u = 0 elsewhere. Frozen ones
     have no state and take no part in norms or other numbers of the whole tree, and `step` returns
-    them as they are. Around everything else it spares all there is to spare: a mean over
-    micro-batches or an average of the weights that stands outside of it would hold them, too.
+    them as they are. What stands around it, such as a mean over micro-batches or a guard, leaves
+    them out as well, unless something behind it moves them.
 
     Shapes: any.
     Units: those of inner.

@@ -51,7 +51,23 @@ class Routed(Wrapper):
             column = _joined(group, rests, column)
         return column
 
+    def check_groups(self, flow: Flow) -> None:
+        """Raise if the groups do not fit the leaves for which a state is to be made."""
+
+    def left_out(self, flow: Flow, first: bool = False) -> list[bool]:
+        column = [False] * len(flow.leaves)
+        if first:
+            self.check_groups(flow)
+        for group in self.groups_of(flow):
+            out = list(group.kept)
+            if group.body is not None:
+                out = group.body.left_out(flow.restricted(group.kept), first)
+            column = _joined(group, out, column)
+        return column
+
     def init(self, flow: Flow) -> Any:
+        if not flow.groups_checked:
+            self.check_groups(flow)
         dropped = _dropped_in(self.groups_of(flow), flow)
         moving = self._moving(flow)
         states = [start(g.body, _flow_of(g, flow, dropped, self.counts)) for g in moving]

@@ -1,13 +1,14 @@
 """Multipliers of the updates, by path."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from .._core import leaves
 from .._core.arguments import concrete_number
-from .._core.paths import check_pattern, paths_of, written
+from .._core.paths import check_pattern, listed, matches, paths_of, written
 from .._core.rule import Rule
 from .._core.transformation import GradientTransformation, lift, transformation
 from .path_rules import PathRule, check_used, first_rule
@@ -32,8 +33,9 @@ def scale_by_path(*rules: Any) -> GradientTransformation:
     Raises:
         TypeError: If a rule is no such tuple, or c no known number.
         ValueError: If there are no rules, or c is not finite; on init, if a pattern matches no
-            path, or if earlier rules have all parameters that it matches. A rule is no error that
-            matches only parameters which do not come here: those of other groups, or not trained.
+            path, if earlier rules have all parameters that it matches, or if all that any of the
+            rules matches belongs to other groups. One rule of several may match only parameters
+            that do not come here: those of other groups, or not trained.
 
     Example:
         >>> import gradtx as gx
@@ -77,8 +79,22 @@ class _Multipliers:
         ]
         check_used(owner, self.rules, rows, needed=False)
         column = [first_rule(owner, self.rules, path, x) if on else None for path, x, on in rows]
+        if any(on for _, _, on in rows) and all(at is None for at in column):
+            _check_matched_here(self.rules, rows)
         return treedef.unflatten(
             [None if at is None else _Number(self.rules[at].to) for at in column]
+        )
+
+
+def _check_matched_here(rules: Sequence[PathRule], rows: Sequence[tuple]) -> None:
+    """Raise if all leaves that any of the rules is for are left out, as those of other groups."""
+    patterns = tuple(rule.pattern for rule in rules)
+    fitting = [(path, x) for path, x, _ in rows if matches(patterns, path, x, "scale_by_path")]
+    if fitting and all(x is None for _, x in fitting):
+        raise ValueError(
+            f"scale_by_path: none of its rules matches anything that is trained here: "
+            f"{listed([path for path, _ in fitting])} belong to other groups or rest. Here are "
+            f"{listed([path for path, _, on in rows if on])}."
         )
 
 

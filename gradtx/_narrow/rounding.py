@@ -150,6 +150,7 @@ class _WithRounding(Wrapper):
     method: str
     key: jax.Array | None
     by_dtype: ClassVar[bool] = True
+    rests_as_inside: ClassVar[bool] = True
 
     def init(self, flow: Flow) -> Any:
         how = _METHODS[self.method]

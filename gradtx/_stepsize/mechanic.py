@@ -105,6 +105,7 @@ class _Mechanize(Wrapper):
     tuner: Lifted
     inside: ClassVar[tuple[str, ...]] = ("base_optimizer",)
     reports: ClassVar[tuple[str, ...]] = ("step_size",)
+    rests_as_inside: ClassVar[bool] = True
 
     def init(self, flow: Flow) -> Any:
         base = start(self.base_optimizer.update.body, flow)

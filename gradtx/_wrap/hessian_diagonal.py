@@ -46,6 +46,7 @@ class _WithHessianDiagonal(Wrapper):
     every: int
     inside: ClassVar[tuple[str, ...]] = ("inner", "estimator")
     held: ClassVar[tuple[str, ...]] = ("inner_state", "estimator_state")
+    rests_as_inside: ClassVar[bool] = True
 
     def init(self, flow: Flow) -> Any:
         return WithHessianDiagonalState(

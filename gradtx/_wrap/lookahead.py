@@ -122,6 +122,16 @@ class _Lookahead(Wrapper):
         rule = lift(_LOOKAHEAD, static=static, **self.numbers, **taken)
         return Sequence(self.name, (self.inner, rule))
 
+    def resting(self, flow: Flow) -> list[bool]:
+        if not self.slow_in_state:  # the leaves are those of pairs
+            return [False] * len(flow.leaves)
+        return self.inner.update.body.resting(flow)
+
+    def left_out(self, flow: Flow, first: bool = False) -> list[bool]:
+        if not self.slow_in_state:
+            return [False] * len(flow.leaves)
+        return self.inner.update.body.left_out(flow, first)
+
     def init(self, flow: Flow) -> Any:
         fast = flow.child(0) if self._pair(flow.tree) else flow
         slow = fast.treedef.unflatten(copies_of(fast)) if self.slow_in_state else None

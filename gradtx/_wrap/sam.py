@@ -70,6 +70,7 @@ class _Sam(Wrapper):
     reset_state: bool
     inside: ClassVar[tuple[str, ...]] = ("optimizer", "adv_optimizer")
     heard: ClassVar[tuple[str, ...]] = ()  # they run in branches
+    rests_as_inside: ClassVar[bool] = True
 
     def init(self, flow: Flow) -> Any:
         return SAMState(

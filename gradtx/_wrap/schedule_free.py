@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -116,6 +116,7 @@ class _ScheduleFree(Wrapper):
     numbers: dict[str, Any]
     b1: Any
     state_dtype: Any
+    rests_as_inside: ClassVar[bool] = True
 
     @functools.cached_property
     def bodies(self) -> dict[bool, Body]:

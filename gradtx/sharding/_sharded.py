@@ -94,7 +94,7 @@ class Sharded(SameState):
         local = flow.branch(splits=places.splits, whole=places.whole)
         local.leaves = places.hold(flow.leaves)
         local.tree = flow.treedef.unflatten(local.leaves)
-        state = bodies.start(self.inner.update.body, local)
+        state = bodies.start_whole(self.inner.update.body, local)
         return places.hold_state(self.inner, state, self.state_specs)
 
     def update(self, flow: Flow, state: Any) -> Any:
@@ -129,7 +129,7 @@ class Sharded(SameState):
         extra = {name: self._held_extra(value, flow, places) for name, value in flow.extra.items()}
         local = flow.branch(splits=places.splits, whole=places.whole, extra=extra, **changed)
         local.leaves = places.hold(flow.leaves)
-        state = bodies.run(self.inner.update.body, local, state, outermost=flow.casting)
+        state = bodies.run_whole(self.inner.update.body, local, state, flow.casting)
         flow.taken = local.taken
         return local, places.hold_state(self.inner, state, self.state_specs)
 
