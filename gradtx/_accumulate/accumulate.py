@@ -41,6 +41,8 @@ class AccumulateState(NamedTuple):
 class _Accumulate(Accumulating):
     """A transformation that steps once for the weighted mean of several gradients."""
 
+    # What stands behind it in a chain sees updates of zero at its micro-steps.
+    gathers: ClassVar[bool] = True
     options: ClassVar[tuple[str, ...]] = ("weight", "flush", "value", "grad")
 
     def init(self, flow: Flow) -> Any:
@@ -107,7 +109,7 @@ class _Accumulate(Accumulating):
             raise ValueError(
                 f"{self.name}: `weight` must be at least 0 and finite, but is {number:g}."
             )
-        return jnp.asarray(given).astype(float)
+        return jnp.asarray(float(given) if isinstance(given, int) else given).astype(float)
 
     def _flush(self, flow: Flow) -> Any:
         given = flow.extra.get("flush", False)
@@ -168,7 +170,9 @@ def accumulate(inner: Any, every: Any, *, dtype: DType | None = None) -> Gradien
     a guard inside leaves out is done with, but not counted as a step. Of the extra
     arguments it sees `value` as the weighted mean over the group, `weight` as the sum (so that
     accumulations nest), `grad` as a where it is the updates themselves, and all others as they came
-    at the last micro-step. With `step` a micro-step touches nothing but a.
+    at the last micro-step. So `value_fn`, for a line search inside, must be the mean over all
+    micro-batches, not that of the last: the search would stall. With `step` a micro-step touches
+    nothing but a.
 
     a is kept as a running mean, so that it is as large as a gradient at any time. In bfloat16 the
     mean of more than some tens of micro-steps loses digits: a new one is then a small change.
@@ -177,6 +181,10 @@ def accumulate(inner: Any, every: Any, *, dtype: DType | None = None) -> Gradien
     micro-step, is refused. For differential privacy:
 
         chain(clip_per_example(C), accumulate(chain(add_private_noise(C, s, key), inner), every))
+
+    Behind it in a chain everything runs at each micro-step, on zeros at all but the last of a
+    group, so only what has no state may stand there, such as a scale or a clip: moments, schedules,
+    weight decay and noise belong inside, and are refused.
 
     Shapes: a is shaped like the parameters.
     Units: those of tx. `weight` has none: only ratios of weights matter.

@@ -227,6 +227,7 @@ def MultiSteps(  # noqa: N802 (a class in Optax)
 
     Differs: a is started anew after each step; Optax multiplies it by 0, so that an inf stays.
         Optax runs the inner transformation at each micro-step and drops what it does not want.
+        The extra arguments `weight` and `flush`, which are for `accumulate`, raise.
     """
     every = as_every("MultiSteps", "every_k_schedule", every_k_schedule)
     if should_skip_update_fn is not None and not callable(should_skip_update_fn):

@@ -78,6 +78,11 @@ class Body:
     takes_any: bool = False
     # Whether it goes by the dtype of each parameter.
     by_dtype: ClassVar[bool] = False
+    # Why nothing behind it in a chain may change its updates, if that is so.
+    last_because: ClassVar[str] = ""
+    # Whether updates leave it as they came, or do so if they do inside.
+    passes: bool = False
+    passes_as_inside: ClassVar[bool] = False
 
     def parts(self) -> Iterator[tuple[str, Any]]:
         """(label, transformation) of what it is made of, for printing."""
@@ -175,10 +180,10 @@ class Body:
         return known, options, self.takes_any or any(takes for _, _, takes in inside)
 
     def check_extra(self, owner: str, given: dict[str, Any]) -> None:
-        """Raise if an extra argument is nearly called like one that may be left out, and was."""
+        """Raise if an extra argument is misspelt, or is one of ours that nothing here takes."""
         if given:
             known, options, takes_any = self.extras
-            if options and not takes_any:
+            if not takes_any:
                 check_extra(owner, given, known, options)
 
     @functools.cached_property

@@ -5,8 +5,11 @@ from typing import Any
 
 from .composite import Branches, Sequence
 from .describe import register
+from .draws import check_draws
 from .foreign import Foreign
+from .last import check_last
 from .numerics import add, divide, multiply
+from .order import check_behind_accumulation
 from .rule import Rule
 from .scaled import check_order
 from .state import EmptyState
@@ -35,7 +38,10 @@ def chain(*transformations: Any) -> GradientTransformation:
 
     Raises:
         TypeError: If a part is no transformation.
-        ValueError: If a clip stands before a `loss_scaling`.
+        ValueError: If a clip stands before a `loss_scaling`, or behind an `accumulate` what would
+            move at its micro-steps: moments, schedules, weight decay, noise; or behind an average
+            of the parameters (`with_ema` and its kin) or `with_rounding` what changes updates; or
+            if two parts draw noise from one key.
 
     Example:
         >>> import gradtx as gx
@@ -48,6 +54,9 @@ def chain(*transformations: Any) -> GradientTransformation:
     """
     children = tuple(as_transformation(t, "chain") for t in transformations)
     check_order("chain", children)
+    check_behind_accumulation("chain", children)
+    check_last("chain", children)
+    check_draws("chain", children)
     return from_body(Sequence("chain", children))
 
 
@@ -63,7 +72,7 @@ def named_chain(*transformations: tuple[str, Any]) -> GradientTransformation:
 
     Raises:
         TypeError: If an argument is no such pair.
-        ValueError: If a name is used twice, or a clip stands before a `loss_scaling`.
+        ValueError: If a name is used twice, or one stands where `chain` refuses it.
     """
     for pair in transformations:
         if not (isinstance(pair, (tuple, list)) and len(pair) == 2 and isinstance(pair[0], str)):
@@ -76,6 +85,9 @@ def named_chain(*transformations: tuple[str, Any]) -> GradientTransformation:
             raise ValueError(f"named_chain: the name {name!r} must be used once, not twice.")
     children = tuple(as_transformation(t, "named_chain") for _, t in transformations)
     check_order("named_chain", children)
+    check_behind_accumulation("named_chain", children)
+    check_last("named_chain", children)
+    check_draws("named_chain", children)
     return from_body(Sequence("named_chain", children, names))
 
 
@@ -114,7 +126,7 @@ def identity() -> GradientTransformation:
     Returns:
         The transformation, without state. It is `lift` of the shortest rule there is.
     """
-    return lift(Rule(_identity))
+    return lift(Rule(_identity, passes=True))
 
 
 def _identity(g, state, p, h):

@@ -12,6 +12,7 @@ from .array import merge_arrays
 from .body import Body, Inside, Plan, run, start
 from .flow import Flow
 from .stage import FusedStage
+from .state import what_holds_it
 
 
 class Composite(Body):
@@ -47,7 +48,7 @@ class Composite(Body):
             expected = f"a dict with the keys {list(names)}"
         raise ValueError(
             f"{self.name}: its state must be {expected}, but is {_describe_state(state)}. "
-            "Was the state made by init() of another optimizer?"
+            f"{what_holds_it(state) or 'Was the state made by init() of another optimizer?'}"
         )
 
     def inner_states(self, state: Any) -> list[Inside]:

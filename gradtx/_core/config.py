@@ -11,6 +11,7 @@ import numpy as np
 
 from .describe import (
     Description,
+    constructor_of,
     is_dtype,
     is_registered,
     lookup,
@@ -76,7 +77,21 @@ def from_config(config: Any) -> Any:
     Raises:
         ValueError: If it names a constructor that is not registered, or is no config.
     """
+    if not isinstance(config, dict):
+        raise ValueError(
+            "from_config: a config must be a dict, what `to_config` returned, but is "
+            f"{config!r}.{_if_text(config)}"
+        )
     return _decode(config)
+
+
+def _if_text(config: Any) -> str:
+    """What is probably meant by text in the place of a config, as a sentence."""
+    if not isinstance(config, str):
+        return ""
+    if config.lstrip().startswith("{"):
+        return " JSON? Give json.loads of it."
+    return f" Was gradtx.{config}(...).to_config() meant?" if constructor_of(config) else ""
 
 
 def _encode(value: Any, where: str) -> Any:

@@ -93,10 +93,10 @@ def by_path(tree: Any, given: Any) -> list | None:
             return None
         used.add(top)
         column.append(there[top])
-    return _in_order_of(tree, column) if len(used) == len(entries) else None
+    return in_order_of(tree, column) if len(used) == len(entries) else None
 
 
-def _in_order_of(tree: Any, column: list) -> list:
+def in_order_of(tree: Any, column: list) -> list:
     """Entries for the leaves of `plain(tree)` in the order of the leaves of the tree."""
     treedef = _structure(tree)
     if not hides_keys(treedef):

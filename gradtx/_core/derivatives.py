@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .leaves import describe_leaf
+from .leaves import describe_leaf, with_article
 
 
 def hessian_vector(
@@ -36,8 +36,12 @@ def real_scalar(owner: str, name: str, value: Any) -> jax.Array:
         TypeError: If it is no real scalar.
     """
     parts = jax.tree.leaves(value)
-    if len(parts) != 1 or parts[0] is not value or jnp.shape(value) != ():
-        shown = describe_leaf(parts[0]) if len(parts) == 1 else f"a tree of {len(parts)} leaves"
+    if len(parts) != 1:
+        shown = f"a tree of {len(parts)} leaves"
+    elif parts[0] is not value:
+        shown = f"{with_article(type(value).__name__)} around {describe_leaf(parts[0])}"
+    elif jnp.shape(value) != ():
+        shown = describe_leaf(value)
     elif not jnp.issubdtype(jnp.result_type(value), jnp.floating):
         shown = describe_leaf(jnp.asarray(value))
     else:

@@ -6,6 +6,7 @@ read through that registry alone: a config can never import or call anything els
 """
 
 import dataclasses
+import difflib
 import enum
 import inspect
 import re
@@ -71,9 +72,11 @@ def lookup(name: str) -> Callable:
     """The registered function of that name, or an error that says how to get it there."""
     constructor = constructor_of(name)
     if constructor is None:
+        close = difflib.get_close_matches(str(name), _REGISTRY, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
         raise ValueError(
             f"config: no constructor or function is registered as {name!r}. If it is your own, "
-            "import the module that defines it first."
+            f"import the module that defines it first.{hint}"
         )
     return constructor
 

@@ -9,7 +9,8 @@ from typing import Any, ParamSpec, TypeVar
 
 import jax
 
-from .state import typed_fields
+from .leaves import with_article
+from .state import typed_fields, what_holds_it
 from .transformation import GradientTransformation
 
 P = ParamSpec("P")
@@ -59,6 +60,9 @@ def _check(owner: str, usage: str, needed: list[str], given: Mapping[str, Any]) 
         )
     for name in given:
         kind = name.rsplit("_", 1)[-1]
+        if kind == "state" and (holder := what_holds_it(given[name])):
+            kind_given = with_article(type(given[name]).__name__)
+            raise TypeError(f"{owner}: `{name}` is {kind_given}: {usage}. {holder}")
         if kind in _NOT and _NOT[kind](given[name]):
             raise TypeError(
                 f"{owner}: `{name}` is {_what_it_is(given[name])}: "

@@ -34,6 +34,16 @@ _SYNONYMS = {
 }
 
 
+_ACCUMULATES = (
+    "It is for `accumulate`: accumulate(tx, every) instead of MultiSteps, which gives each "
+    "micro-step the same weight, as in Optax. Where an accumulate stands beside this in an "
+    "optax.chain, which hands everything to everybody, use gradtx.chain."
+)
+# Extra arguments that mean something here; of those that not every transformation may be given,
+# why not.
+_EXTRAS = {"value": "", "grad": "", "value_fn": "", "weight": _ACCUMULATES, "flush": _ACCUMULATES}
+
+
 def meant(name: str, known: Iterable[str], cutoff: float = 0.5) -> str | None:
     """The one of some names that was probably meant by another."""
     names = list(known)
@@ -141,28 +151,41 @@ def need_extra(owner: str, names: Iterable[str], given: Iterable[str], why: str 
 
 
 def check_extra(owner: str, given: Mapping[str, Any], known: set[str], options: set[str]) -> None:
-    """Raise if an extra argument that nothing takes is nearly called like one that is optional.
+    """Raise if an extra argument was meant for something that is not here, or is misspelt.
 
-    Those that resemble nothing are for somebody else.
+    What several transformations of Optax take, such as `value`, may go to any. A name that
+    resembles none is for somebody else.
 
     Args:
         owner: Who was given them.
         given: The extra arguments.
         known: The names of those that are taken.
         options: Of these the ones that may be left out.
+
+    Raises:
+        TypeError: If one that only an `accumulate` takes is given to what has none, or one is
+            nearly called like one of ours.
     """
-    absent = [name for name in options if name not in given]
+    needed = known - options  # another message says if those are missing
+    absent = [name for name in {*options, *_EXTRAS} if name not in given and name not in needed]
     for name in given:
-        close = [] if name in known else difflib.get_close_matches(name, absent, 1, 0.8)
-        if close and not any(_takes(function, name) for function in given.values()):
+        if name in known or any(_takes(function, name) for function in given.values()):
+            continue
+        if why := _EXTRAS.get(name):
+            raise TypeError(f"{owner}: nothing here takes the extra argument `{name}`. {why}")
+        close = [] if name in _EXTRAS else difflib.get_close_matches(name, absent, 1, 0.8)
+        if close:
             raise TypeError(
                 f"{owner}: no extra argument is called `{name}`. Did you mean `{close[0]}`?"
             )
 
 
 def _takes(function: Any, name: str) -> bool:
-    """Whether something is a function with an argument of a name, as a loss may be."""
+    """Whether something is a function that takes an argument of a name, as a loss may do."""
     try:
-        return callable(function) and name in inspect.signature(function).parameters
+        if not callable(function):
+            return False
+        parameters = inspect.signature(function).parameters
+        return name in parameters or any(p.kind == p.VAR_KEYWORD for p in parameters.values())
     except (TypeError, ValueError):  # some builtins have no signature
         return False

@@ -8,7 +8,7 @@ import jax.core
 import jax.numpy as jnp
 import numpy as np
 
-from .containers import by_path, first_kinds_apart, key_paths
+from .containers import by_path, first_kinds_apart, in_order_of, key_paths, plain
 
 
 def _is_none(x) -> bool:
@@ -34,7 +34,10 @@ def is_inexact(leaf) -> bool:
 
 
 def as_array(leaf: Any) -> Any:
-    """A Python number as an array; arrays as they are."""
+    """A Python number as an array; arrays as they are, or of a dtype that JAX has."""
+    if isinstance(leaf, (np.ndarray, np.generic)):  # in float64, also without jax_enable_x64
+        known = jax.dtypes.canonicalize_dtype(leaf.dtype) == leaf.dtype
+        return leaf if known else jnp.asarray(leaf)
     return leaf if hasattr(leaf, "dtype") else jnp.asarray(leaf, jnp.result_type(leaf))
 
 
@@ -50,7 +53,8 @@ def is_abstract(leaf) -> bool:
 
 def path_names(tree) -> list[str]:
     """The path of every leaf as text, in the order of `flatten`."""
-    return [jax.tree_util.keystr(path) or "(the whole tree)" for path in key_paths(tree)]
+    paths = in_order_of(tree, key_paths(plain(tree)))
+    return [jax.tree_util.keystr(path) or "(the whole tree)" for path in paths]
 
 
 def with_article(name: str) -> str:
@@ -108,6 +112,11 @@ def fitted(updates: Any, params: Any) -> Any:
 
 def _first_difference(reference, tree, reference_name: str, what: str) -> str:
     ours, theirs = path_names(reference), path_names(tree)
+    if _is_pair_with(reference, tree):
+        return (
+            f"{reference_name} are a pair, whose second part has the structure of {what}. Was all "
+            "of what jax.value_and_grad returns passed, (value, grads)?"
+        )
     missing = [path for path in ours if path not in set(theirs)]
     extra = [path for path in theirs if path not in set(ours)]
     parts = []
@@ -119,6 +128,13 @@ def _first_difference(reference, tree, reference_name: str, what: str) -> str:
         return _containers(reference, tree, reference_name, what)
     hint = " Was the state made by init() of other parameters?" if "state" in what else ""
     return "; ".join(parts) + "." + hint
+
+
+def _is_pair_with(pair, tree) -> bool:
+    """Whether a tree is a pair whose second part has the structure of another tree."""
+    if type(pair) is not tuple or len(pair) != 2:
+        return False
+    return jax.tree.structure(pair[1]) == jax.tree.structure(tree)
 
 
 def _containers(reference, tree, reference_name: str, what: str) -> str:

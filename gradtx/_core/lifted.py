@@ -50,6 +50,10 @@ class Lifted(Body):
     def absolute(self) -> bool:
         return self.rule.absolute
 
+    @property
+    def passes(self) -> bool:
+        return self.rule.passes
+
     def emit(self, plan: Plan) -> None:
         plan.rule(self)
 

@@ -8,13 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from .bounded import bounded
+
 
 def accumulator_dtype(*dtypes) -> np.dtype:
     """The real dtype to compute in: float32, or float64 as soon as one input is that wide."""
     wide = any(
         jnp.issubdtype(d, jnp.inexact) and jnp.finfo(d).bits > 32 for d in dtypes if d is not None
     )
-    return np.dtype(np.float64 if wide else np.float32)
+    # Without jax_enable_x64 an array of NumPy's may be wider than any of JAX's.
+    return np.dtype(jax.dtypes.canonicalize_dtype(np.float64) if wide else np.float32)
 
 
 def with_precision_of(dtype, real_dtype) -> np.dtype:
@@ -91,7 +94,7 @@ def _root_jvp(primals, tangents):
     positive = x > 0
     safe = jnp.where(positive, x, jnp.ones_like(x))
     slope = jnp.where(positive, 0.5 / lax.sqrt(safe), jnp.zeros_like(x))
-    return root(x), slope * dx
+    return root(x), slope * bounded(dx)
 
 
 def magnitude(x: jax.Array) -> jax.Array:
@@ -147,7 +150,30 @@ def _quotient_jvp(primals, tangents):
     # (n / d)' = (n' - n / d * d') / d: the textbook's d^2 would underflow long before d does.
     (n, d), (dn, dd) = primals, tangents
     quotient = _quotient(n, d)
-    return quotient, _quotient(dn - quotient * dd, d)
+    return quotient, _quotient(bounded(dn - quotient * dd), d)
+
+
+@jax.custom_jvp
+def scaled(x: jax.Array, factor: jax.Array) -> jax.Array:
+    """x times a factor that may be huge where x is 0, as that of a normalised gradient is.
+
+    What is special is the derivative, which is bounded like that of a quotient.
+
+    Args:
+        x: Array, real or complex.
+        factor: Real scalar, or an array that broadcasts against x.
+
+    Returns:
+        Array of the shape of x.
+    """
+    return x * factor
+
+
+@scaled.defjvp
+def _scaled_jvp(primals, tangents):
+    (x, factor), (dx, dfactor) = primals, tangents
+    with jax.numpy_dtype_promotion("standard"):
+        return x * factor, bounded(dx) * factor + x * dfactor
 
 
 def add(*terms: jax.Array) -> jax.Array:

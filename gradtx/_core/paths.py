@@ -5,6 +5,7 @@ The path of a leaf is its keys, attribute names and indices joined by "/": "bloc
 
 import difflib
 import functools
+import inspect
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -59,6 +60,22 @@ def check_pattern(owner: str, pattern: Any) -> None:
             f'{owner}: a pattern must be a string such as "*/bias", a compiled regular expression '
             f"of strings, a function (path, leaf) -> bool or a tuple of these, but is {pattern!r}."
         )
+    function: Any = pattern
+    if fits and not _takes_two(function):
+        raise TypeError(
+            f"{owner}: a function that is a pattern must take (path, leaf), but {written(pattern)} "
+            f"takes {inspect.signature(function)}."
+        )
+
+
+def _takes_two(function: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(function).bind("", None)
+    except TypeError:
+        return False
+    except ValueError:  # some builtins have no signature
+        return True
+    return True
 
 
 def matches(pattern: Pattern, path: str, leaf: Any, owner: str = "matches") -> bool:
@@ -159,6 +176,29 @@ def check_known(owner: str, pattern: Pattern, paths: Sequence[str]) -> None:
         )
 
 
+def _check_matched_here(owner: str, pattern: Pattern, rows: list[tuple[str, Any]]) -> None:
+    """Raise if all leaves that a pattern stands for are left out, as those of other groups are.
+
+    Args:
+        owner: Who was given it, for messages.
+        pattern: The pattern, which matches nothing that is trained.
+        rows: (path, leaf) of all leaves, None for those that are left out.
+
+    Raises:
+        ValueError: If they are. Functions are not asked.
+    """
+    if any(is_function(one) for one in alternatives(pattern)):
+        return
+    fitting = [(path, leaf) for path, leaf in rows if matches(pattern, path, leaf, owner)]
+    if all(leaf is None for _, leaf in fitting):
+        there = [path for path, leaf in rows if is_inexact(leaf)]
+        raise ValueError(
+            f"{owner}: the pattern {written(pattern)} matches nothing that is trained here: "
+            f"{listed([path for path, _ in fitting])} belong to other groups or rest. Here are "
+            f"{listed(there)}."
+        )
+
+
 @functools.lru_cache(maxsize=256)  # a mask is asked for at every step outside of jit
 def _unknown(named: tuple[str | re.Pattern, ...], paths: tuple[str, ...]) -> list[Any]:
     return [one for one in named if not any(matches(one, path, None) for path in paths)]
@@ -212,12 +252,14 @@ def _mask(owner: str, pattern: Pattern, kept: bool) -> Callable[[Any], Any]:
         paths = paths_of(params)
         if given:
             check_known(owner, pattern, paths)
-        return treedef.unflatten(
-            [
-                is_inexact(leaf) and matches(pattern, path, leaf, owner) is kept
-                for path, leaf in zip(paths, given, strict=True)
-            ]
-        )
+        trained = [is_inexact(leaf) for leaf in given]
+        flags = [
+            on and matches(pattern, path, leaf, owner) is kept
+            for on, path, leaf in zip(trained, paths, given, strict=True)
+        ]
+        if kept and any(trained) and not any(flags):
+            _check_matched_here(owner, pattern, list(zip(paths, given, strict=True)))
+        return treedef.unflatten(flags)
 
     return mask
 
@@ -248,7 +290,7 @@ def matching(pattern: Pattern) -> Callable[[Any], Any]:
     Raises:
         TypeError: If the pattern is none of these; when called, if a function returns no boolean.
         ValueError: When called, if a string, one of its alternatives, or an expression matches no
-            path of the parameters.
+            path of the parameters; or inside a group if all it matches belongs to other groups.
 
     Example:
         >>> import jax.numpy as jnp, gradtx as gx

@@ -48,6 +48,7 @@ class Rule:
         absolute: Whether it goes by how large the updates are, in units of the gradient, as a clip
             does: then they must not be those of a loss times a scale.
         still: Whether u is 0 whatever comes in, so that the parameter rests.
+        passes: Whether u is what comes in.
         params: Whether `update`, `accumulate` or `measure` read the parameter p.
         extras: Names of the extra arguments of `update` that `shared` reads.
         defaults: (name, number) for those of the `extras` that may be left out.
@@ -74,6 +75,7 @@ class Rule:
     point: Callable | None = None
     absolute: bool = False
     still: bool = False
+    passes: bool = False
     params: bool = False
     extras: tuple[str, ...] = ()
     defaults: tuple[tuple[str, float], ...] = ()
@@ -103,6 +105,11 @@ class Rule:
     def per_param_fields(self) -> tuple[str, ...]:
         """Names of the fields with one entry for each parameter."""
         return tuple(name for name, field in self.fields.items() if field.per_param)
+
+    @property
+    def counts_for_schedules(self) -> bool:
+        """Whether its count is nothing but the clock of schedules."""
+        return self.shared is _count_step and self.conclude is None
 
 
 def _count_step(state, h, extra):

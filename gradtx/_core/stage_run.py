@@ -85,6 +85,7 @@ class StageRun:
         params = flow.param_arrays if segment.reads_params else [None] * len(flow.leaves)
         for index, g in enumerate(flow.leaves):
             if not flow.trainable[index]:
+                self._check_no_state(used, index)
                 continue
             active = self._active(used, index) if masked else all_active
             dtype = flow.out_dtype(index) if last else None
@@ -176,6 +177,21 @@ class StageRun:
             self.shared[i] = _stored_like(new[k], shared[k])
         return numbers, {k: self.keys[i] for k, i in enumerate(used) if i in self.keys}
 
+    def _check_no_state(self, used: tuple[int, ...], index: int) -> None:
+        """Raise if what is no gradient stands where there is a state of one."""
+        g = self.flow.leaves[index]
+        if g is None or getattr(g, "dtype", None) == jax.dtypes.float0:
+            return
+        for i in used:
+            rows = self.rows[i]
+            if rows is not None and any(x is not None for x in rows[index]):
+                raise TypeError(
+                    f"{self.rules[i].name}: the gradient at "
+                    f"{leaves.path_names(self.flow.tree)[index]} must be a floating-point array "
+                    f"because its parameter is trained, but is {leaves.describe_leaf(g)}. Was "
+                    "something else than the gradients passed as updates?"
+                )
+
     def _explain(self, error: Exception, program: Program, used, index: int) -> None:
         names = ", ".join(self.rules[i].name for i in used)
         path = leaves.path_names(self.flow.tree)[index]
@@ -215,8 +231,15 @@ def _at_step(rule, key: str, value, state):
     """A hyperparameter as it is at this step; a schedule must give one number."""
     if schedule_of(value) is None:
         return value
-    now = at_step(value, getattr(state, rule.rule.clock))
     called = next((public for public, name in rule.rule.reports if name == key), key)
+    try:
+        now = at_step(value, getattr(state, rule.rule.clock))
+    except jax.errors.ConcretizationTypeError as error:
+        error.add_note(
+            f"gradtx: in the schedule `{called}` of {rule.name}. The step it is given is traced: "
+            "choose with jnp.where, or by gradtx.join_schedules, not by a Python `if`."
+        )
+        raise
     given = now.value if isinstance(now, DecayNumber) else now
     is_number = isinstance(given, (int, float, complex, np.generic, np.ndarray, jax.Array))
     if not is_number or np.shape(given) != ():

@@ -90,8 +90,19 @@ def wrong_state(owner: str, kind: type, state: Any) -> ValueError:
         )
     return ValueError(
         f"{owner}: its state must be {with_article(kind.__name__)}, but is "
-        f"{with_article(given.__name__)}. Was the state made by init() of another optimizer?"
+        f"{with_article(given.__name__)}. "
+        + (what_holds_it(state) or "Was the state made by init() of another optimizer?")
     )
+
+
+def what_holds_it(x: Any) -> str:
+    """Where a state is in what was given for it, as a sentence, if it holds one.
+
+    A TrainState of Flax and an Optimizer of NNX have it as `opt_state`.
+    """
+    if isinstance(x, (tuple, list, dict)) or not hasattr(x, "opt_state"):
+        return ""
+    return f"The state is in its `opt_state`: give that, not the {type(x).__name__}."
 
 
 @functools.lru_cache(maxsize=512)
@@ -105,6 +116,12 @@ def fields_of(state_type: type) -> dict[str, Field]:
     Raises:
         TypeError: If a field's annotation does not say what it holds.
     """
+    if not hasattr(state_type, "_fields"):
+        held = "opt_state" in getattr(state_type, "__dataclass_fields__", {})
+        raise TypeError(
+            f"the state must be what init() returned, but is {with_article(state_type.__name__)}."
+            + " Give its `opt_state`." * held
+        )
     hints = typing.get_type_hints(state_type, include_extras=True)
     fields = {}
     for name in state_type._fields:

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import sys
 from collections.abc import Callable, Generator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from . import body as bodies
 from . import show
@@ -20,6 +20,9 @@ from .foreign import Foreign
 from .hints import look_like_state, why_no_transformation
 from .lifted import Lifted
 from .rule import Rule, schedule_of
+
+
+P = TypeVar("P")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -83,9 +86,9 @@ class GradientTransformation(_Pair):
 
     `init(params)` makes the state. `update(updates, state, params=None, **extra)` returns the
     new updates and the new state; extra arguments go to those that need them and are ignored by
-    the others, but one that is nearly called like one that is left out raises. Constructors of
-    gradtx return transformations that print, compare, hash, pickle and go into a JSON config by
-    value; a pair of your own functions works in every chain too.
+    the others, but a misspelt one raises, and so do `weight` and `flush` that nothing takes.
+    Constructors of gradtx return transformations that print, compare, hash, pickle and go into a
+    JSON config by value; a pair of your own functions works in every chain too.
 
     Attributes:
         init: params -> state.
@@ -102,7 +105,7 @@ class GradientTransformation(_Pair):
         """The constructor and the arguments that made it, if it was made by gradtx."""
         return getattr(self.update, "description", None) if _is_ours(self) else None
 
-    def step(self, grads: Any, state: Any, params: Any, **extra: Any) -> tuple[Any, Any]:
+    def step(self, grads: Any, state: Any, params: P, **extra: Any) -> tuple[P, Any]:
         """Update and apply: (grads, state, params) -> (new params, new state).
 
         Args:
@@ -124,7 +127,7 @@ class GradientTransformation(_Pair):
             new, state = bodies.step_whole(update.body, flow, state)
         return new if flow.params_tree is params else in_containers_of(new, params), state
 
-    def grad_params(self, state: Any, params: Any) -> Any:
+    def grad_params(self, state: Any, params: P) -> P:
         """The point at which the next gradient is to be taken.
 
         That is the parameters themselves for most. Where a transformation has it elsewhere, as
@@ -139,7 +142,7 @@ class GradientTransformation(_Pair):
         """
         return self._point("gradient", state, params)
 
-    def eval_params(self, state: Any, params: Any) -> Any:
+    def eval_params(self, state: Any, params: P) -> P:
         """The parameters to be evaluated: averages, slow or unperturbed ones where there are any.
 
         That is the parameters themselves for most.

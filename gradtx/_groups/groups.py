@@ -211,6 +211,11 @@ def partition(
             "partition: `transforms` must be a mapping from labels to transformations, but is "
             f"{transforms!r}."
         )
+    if without := [label for label, tx in transforms.items() if tx is None]:
+        raise TypeError(
+            f"partition: every part must be a transformation, but that of {without[0]!r} is None. "
+            "set_to_zero() freezes a group; in `groups`, which goes by paths, None does."
+        )
     made = {label: as_transformation(tx, "partition") for label, tx in transforms.items()}
     return from_body(_Partition("partition", mask_compatible_extra_args, made, param_labels))
 

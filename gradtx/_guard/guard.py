@@ -260,8 +260,9 @@ def guard(
     `check_guards(state)` raises when it is called. In either case the state is frozen from that
     step on, also at finite gradients, until there is a new one.
 
-    Around `MultiSteps` a guard judges micro-batches: a bad one does not enter the accumulator and
-    another takes its place. Inside, it judges their mean, and one bad micro-batch costs the step.
+    Around `MultiSteps` or `accumulate` a guard judges micro-batches: a bad one does not enter the
+    accumulator and another takes its place; one with `flush=True` still ends its group, with what
+    was gathered before. Inside, it judges their mean, and one bad micro-batch costs the step.
     In a group it judges the leaves of the group alone.
 
     Shapes: any.

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from .._core.arguments import as_flag, concrete_number
 from .._core.body import Body
 from .._core.choice import step_if, update_if
 from .._core.composite import Sequence
@@ -67,14 +68,57 @@ class Guarding(Wrapper):
 
     def _run(self, flow: Flow, state: Any, act: Callable[..., Any]) -> tuple[Any, Any]:
         accepted, new, change = self.judged(flow, state)
-        if change is None:
-            result, inner = act(accepted, self.inner.update.body, new.inner_state)
+        given, changes = flow.extra, [change] if change else []
+        if accepted is not True and _may_flush(self.inner.update.body, given):
+            changes.append(_WithNothing(self.name, accepted))
+            flow.extra = given | {"weight": _weight_if(accepted, given.get("weight", 1.0))}
+            goes_on = jnp.logical_not(getattr(new, "stopped", False))
+            accepted = accepted | (jnp.asarray(given["flush"]) & goes_on)
+        body, inner = self.inner.update.body, new.inner_state
+        if not changes:
+            result, inner = act(accepted, body, inner)
         else:
             # In the branch that takes the step XLA changes the gradients on its way through it;
             # outside it would first store them.
-            both = Sequence(self.name, (from_body(change), self.inner))
-            result, (_, inner) = act(accepted, both, (EmptyState(), new.inner_state))
+            body = Sequence(self.name, (*map(from_body, changes), self.inner))
+            states = (*(EmptyState() for _ in changes), inner)
+            result, (*_, inner) = act(accepted, body, states)
+        flow.extra = given
         return result, new._replace(inner_state=inner)
+
+
+def _may_flush(inner: Body, extra: dict[str, Any]) -> bool:
+    """Whether an accumulation inside is told that its group may end with this gradient."""
+    flush = as_flag(extra.get("flush", False))
+    return flush is not False and {"flush", "weight"} <= inner.extras[1]
+
+
+def _weight_if(accepted: Any, weight: Any) -> Any:
+    """The weight of a gradient, 0 if it is skipped; one that is no weight is left to be refused."""
+    number = concrete_number(weight)
+    is_weight = is_traced(weight) if number is None else 0 <= number < np.inf
+    return jnp.where(accepted, weight, jnp.zeros_like(weight)) if is_weight else weight
+
+
+@dataclasses.dataclass(eq=False)
+class _WithNothing(Body):
+    """Sets all gradients to zero where a step is skipped that an accumulation inside has to know.
+
+    Attributes:
+        name: The constructor's name.
+        accepted: Whether the step is taken: a boolean scalar.
+    """
+
+    name: str
+    accepted: Any
+    any_shape: ClassVar[bool] = True
+
+    def update(self, flow: Flow, state: Any) -> Any:
+        if is_traced(self.accepted) or not self.accepted:
+            for index in places(flow):
+                g = flow.leaves[index]
+                flow.leaves[index] = jnp.where(self.accepted, g, jnp.zeros_like(g))
+        return state
 
 
 def measured(flow: Flow, measure: Any) -> jax.Array:

@@ -206,7 +206,8 @@ def sweep(
     The first run has the first number of each list, and so on; a product of them is that of
     `itertools`. Each run is the one that `tx` with these numbers makes, from its first state on.
 
-    Shapes: every array of the parameters and of the state has one axis more, in front.
+    Shapes: every array of the parameters and of the state has one axis more, in front. What is no
+        array, such as a function in a module, stays: `equinox.filter_vmap` goes over such trees.
 
     Args:
         tx: A transformation that is `tunable`, or has such inside.
@@ -222,7 +223,7 @@ def sweep(
         ValueError: If lists differ in length or there is none, and as for `set_hyperparams`.
     """
     owner = "sweep"
-    held = _Held(owner, tx, jax.eval_shape(tx.init, params))
+    held = _Held(owner, tx, jax.eval_shape(lambda: tx.init(params)))  # leaves may be functions
     given = _by_place(held, values, named)
     lengths = {}
     for found, column in given.items():
@@ -265,8 +266,14 @@ def sweep(
         return boxed_as(state, _Held(owner, tx, opened(state)).with_entries(changed))
 
     states = jax.vmap(begin, axis_size=length)(columns)
-    repeated = jax.tree.map(lambda p: jnp.repeat(jnp.asarray(p)[None], length, axis=0), params)
-    return repeated, states
+    return jax.tree.map(lambda p: _repeated(p, length), params), states
+
+
+def _repeated(leaf: Any, length: int) -> Any:
+    """A leaf of the parameters once for each run; one that is no array is for all."""
+    if not isinstance(leaf, (jax.Array, np.ndarray, np.generic, float, int, complex)):
+        return leaf
+    return jnp.repeat(jnp.asarray(leaf)[None], length, axis=0)
 
 
 def _by_place(

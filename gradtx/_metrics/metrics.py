@@ -54,6 +54,7 @@ class _WithMetrics(Wrapper):
     names: tuple[str, ...]
     per_group: bool
     moves_as_inside: ClassVar[bool] = True
+    passes_as_inside: ClassVar[bool] = True
 
     def init(self, flow: Flow) -> Any:
         keys = self._keys(flow)
@@ -130,10 +131,12 @@ def with_metrics(inner: Any, /, *names: str, per_group: bool = False) -> Gradien
 
     and what the parts of inner say of themselves: "learning_rate" (`scale_by_learning_rate`, and so
     every named optimizer with a rate), "step_size" (schedules, line searches, rules that find their
-    own), "clip_scale" (`clip_by_global_norm`), what guards count, and others. If several parts say
-    one name, the first keeps it and the others get "#2", "#3", ... in the order of the chain; one
-    that is said inside a group has the group's name behind it: "learning_rate/decoder". To ask for
-    a name asks for all of these; "learning_rate#2" asks for that one alone.
+    own), "plateau_scale" (`reduce_on_plateau`), "clip_scale" (`clip_by_global_norm`), what guards
+    count, and others. "learning_rate" is the number that is multiplied there: what
+    `reduce_on_plateau`, `scale_by_path` or a trust ratio multiply besides is not in it. If several
+    parts say one name, the first keeps it and the others get "#2", "#3", ... in the order of the
+    chain; one that is said inside a group has the group's name behind it: "learning_rate/decoder".
+    To ask for a name asks for all of these; "learning_rate#2" asks for that one alone.
 
     Nothing else is computed or kept. In a step that does not move the parameters (skipped by a
     guard, or a micro-step of an accumulation) numbers of the step keep their last value; grad_norm,
@@ -147,8 +150,8 @@ def with_metrics(inner: Any, /, *names: str, per_group: bool = False) -> Gradien
 
     Args:
         inner: The transformation.
-        *names: What to keep; without any, what inner says of "learning_rate" and "clip_scale", and
-            grad_norm and update_norm.
+        *names: What to keep; without any, what inner says of "learning_rate", "plateau_scale" and
+            "clip_scale", and grad_norm and update_norm.
         per_group: Whether norms and nonfinite_leaves are kept for each group of `groups` or
             `partition` in inner as well, as "grad_norm/<group>".
 
@@ -172,11 +175,14 @@ def with_metrics(inner: Any, /, *names: str, per_group: bool = False) -> Gradien
     made = as_transformation(inner, "with_metrics")
     said = said_by(made.update.body, None)
     if not names:
-        rates = [name for name in ("learning_rate", "clip_scale") if name in said]
+        rates = [name for name in _BY_DEFAULT if name in said]
         names = (*rates, "grad_norm", "update_norm")
     for name in names:
         _check_name(name, said)
     return from_body(_WithMetrics("with_metrics", made, tuple(dict.fromkeys(names)), per_group))
+
+
+_BY_DEFAULT = ("learning_rate", "plateau_scale", "clip_scale")
 
 
 def _check_name(name: Any, said: dict[str, str]) -> None:

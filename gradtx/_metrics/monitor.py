@@ -80,6 +80,7 @@ class _Snapshot(Body):
     name: str
     measure_name: str
     measure: Callable
+    passes = True
 
     def init(self, flow: Flow) -> Any:
         return SnapshotState({self.measure_name: _measured(flow, self.measure)})
@@ -103,6 +104,7 @@ class _Monitor(Wrapper):
 
     measures: dict[str, Any]
     heard: ClassVar[tuple[str, ...]] = ()  # they measure, and move nothing
+    passes = True
 
     @property
     def children(self) -> tuple[Any, ...]:

@@ -39,7 +39,7 @@ def _clipped_newton_step(g, state, p, h):
         return divide(mean, curvature), state
     # The quotient is formed only where it is small, so that it can neither overflow nor be 0/0.
     inside = magnitude(mean) < h.clip_threshold * curvature
-    quotient = mean / jnp.where(inside, curvature, 1)
+    quotient = divide(mean, jnp.where(inside, curvature, 1))
     return jnp.where(inside, quotient, h.clip_threshold * sign(mean)), state
 
 

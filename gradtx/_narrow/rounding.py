@@ -21,7 +21,7 @@ from .._core.transformation import (
     from_body,
     transformation,
 )
-from .._core.wrap import Wrapper, check_state, need_params
+from .._core.wrap import Wrapper, check_state, every_body, need_params
 from ..typing import Clock, Count, InnerState, Key, NonNegativeInt, PerParam
 from .narrow import NARROW, at_random, halved, joined, nearest, once
 
@@ -151,6 +151,7 @@ class _WithRounding(Wrapper):
     key: jax.Array | None
     by_dtype: ClassVar[bool] = True
     rests_as_inside: ClassVar[bool] = True
+    last_because: ClassVar[str] = "it rounds the parameters that its own updates lead to"
 
     def init(self, flow: Flow) -> Any:
         how = _METHODS[self.method]
@@ -258,8 +259,9 @@ def with_rounding(
     parameter alone. The random numbers of a leaf at a step depend on the key, the step and the path
     of the leaf alone: they are the same on one device and on many, and after a restart.
 
-    It makes the parameters, so it stands last in a chain and outermost but for accumulations,
-    guards and groups: `accumulate(with_rounding(adamw(1e-3), "split"), 4)`. Prefer `step`: `update`
+    It makes the parameters, so it stands last in a chain (what changes updates behind it is
+    refused) and outermost but for accumulations, guards and groups:
+    `accumulate(with_rounding(adamw(1e-3), "split"), 4)`. Prefer `step`: `update`
     returns p' - p in the gradient's dtype, which leads to p' exactly if p is 0 or p' is between
     p / 2 and 2 p, or else to within the rounding of the update to that dtype.
 
@@ -280,8 +282,8 @@ def with_rounding(
     Raises:
         TypeError: If `inner` is no transformation or `key` neither a key nor an integer.
         ValueError: If `method` is none of these, both `key` and `seed` are given, or one of them
-            for another method than "stochastic"; on init, with "split", if a parameter is float16;
-            on update, if the parameters are missing.
+            for another method than "stochastic", or another `with_rounding` is inside; on init,
+            with "split", if a parameter is float16; on update, if the parameters are missing.
 
     Source: Gupta, Agrawal, Gopalakrishnan, Narayanan 2015, https://arxiv.org/abs/1502.02551,
     section 3.1 (stochastic rounding); Zamirai, Zhang, Aberger, De Sa 2020,
@@ -302,4 +304,10 @@ def with_rounding(
     chosen = None
     if method == "stochastic":
         chosen = as_key(f"{name}: `key`", (seed or 0) if key is None else key)
-    return from_body(_WithRounding(name, as_transformation(inner, name), method, chosen))
+    child = as_transformation(inner, name)
+    if any(isinstance(body, _WithRounding) for body in every_body(child.update.body)):
+        raise ValueError(
+            f"{name}: there is a `{name}` inside, which has rounded the parameters already. One is "
+            "enough, the outermost but for accumulations, guards and groups."
+        )
+    return from_body(_WithRounding(name, child, method, chosen))

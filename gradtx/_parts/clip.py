@@ -64,7 +64,9 @@ def clip_by_global_norm(
 
     Where n is inf or nan the factor is 0, unless `max_norm` is inf: what is finite rests, and what
     is not comes out as nan. So a gradient that is not finite moves no other array, and a guard
-    around or behind the clip, or the one of its group, still sees it.
+    around or behind the clip, or the one of its group, still sees it. That n is also inf where the
+    squares of finite gradients add up to more than float32 holds, from n = 1.8e19 on, shows in the
+    metrics `grad_norm` and `clip_scale`; `guard` with `spikes` skips such steps and counts them.
 
     Shapes: any. The norm is one number for the whole tree, taken in float32 or wider. Inside
         `jax.shard_map` it is that of the shard, unless in `gradtx.sharding.sharded`.

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
-from .._core.arguments import is_function
+from .._core.arguments import concrete_number, is_function
 from .._core.constructor import described
 from .._core.describe import Description
 from .._core.described import Described
@@ -14,6 +14,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 COUPLINGS = ("learning_rate", "schedule", "independent", "gradient")
 AIMS = ("zero", "start")
+_SHARES = ("independent", "schedule")
 
 
 class WeightDecay(Described):
@@ -87,7 +88,8 @@ def decay(
 
     Args:
         rate: Number in [0, inf), or a schedule of such. Coupled to the learning rate it is in units
-            of 1 / eta, otherwise the share of p that goes in one step.
+            of 1 / eta. With "independent" and "schedule" it is the share of p - s that goes in one
+            step, at most 1.
         coupling: "learning_rate", "schedule", "independent" or "gradient".
         cautious: Whether only those entries decay that u moves the same way, or not at all.
         towards: "zero", or "start" for the parameters that `init` was given, as when a trained
@@ -119,6 +121,13 @@ def decay(
         raise ValueError(
             "decay: `cautious` must be False with the coupling 'gradient': it compares the "
             "parameters with the step, of which such a decay is a part."
+        )
+    number = concrete_number(rate)
+    if coupling in _SHARES and number is not None and number > 1:
+        raise ValueError(
+            f"decay: `rate` must be at most 1 with the coupling {coupling!r}, as the share that "
+            f"goes in one step, but is {number:g}. Is it meant to be multiplied by the learning "
+            'rate? That is the coupling "learning_rate".'
         )
     if peak is not None and coupling != "schedule":
         raise ValueError(

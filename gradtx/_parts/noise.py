@@ -40,7 +40,7 @@ def add_noise(
         eta: Variance at the first step, in [0, inf).
         gamma: Exponent of the decay, a number; 0 keeps the variance.
         key: A key of `jax.random`, or an integer to make one from; None for 0: give another to
-            every run that shall have noise of its own.
+            every run that shall have noise of its own, and to a second one in a chain.
         seed: The same as an integer `key`; only one of them may be given.
 
     Returns:

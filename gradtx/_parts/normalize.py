@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from .._core.numerics import divide, root
+from .._core.numerics import divide, root, scaled
 from .._core.rule import Rule
 from .._core.transformation import GradientTransformation, lift, transformation
 from ..typing import NonNegative, Real
@@ -90,7 +90,7 @@ def normalize_by_block_norm(
 
 
 def _normalize_block(g, state, p, h):
-    return g * divide(h.scale_factor, norm(g) + h.eps), state
+    return scaled(g, divide(h.scale_factor, norm(g) + h.eps)), state
 
 
 _NORMALIZE_BY_BLOCK_NORM = Rule(_normalize_block)

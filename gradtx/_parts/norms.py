@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from .._core.numerics import abs2, root
+from .._core.numerics import abs2, root, scaled
 from .._core.reduce import array_mean, array_sum
 
 
@@ -39,4 +39,4 @@ def measure_square_norm(g, state, p, h):
 
 def scale_by_factor(g, state, p, h):
     """The `update` of rules whose `conclude` returns the `factor` of the whole tree."""
-    return g * h.factor, state
+    return scaled(g, h.factor), state

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._core.arguments import check_arguments
-from .._core.numerics import divide, real_dtype_of, root
+from .._core.numerics import divide, real_dtype_of, root, scaled
 from .._core.rule import Rule
 from .._core.transformation import GradientTransformation, lift, transformation
 from .._parts.norms import norm, scale_by_factor, square_norm
@@ -80,7 +80,7 @@ def _layer_distance_over_gradients(g, state, p, h):
     distance = jnp.maximum(state.max_dist, norm(p - state.init_params))
     total = state.grad_sum_of_squares + square_norm(g)
     rate = h.global_scale * divide(distance, root(total + h.eps))
-    return rate * g, state._replace(max_dist=distance, grad_sum_of_squares=total)
+    return scaled(g, rate), state._replace(max_dist=distance, grad_sum_of_squares=total)
 
 
 _LAYERWISE = Rule(

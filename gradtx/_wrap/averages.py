@@ -85,6 +85,8 @@ class _Averaged(Wrapper):
     with_start: bool
     dtype: Any
     moves_as_inside: ClassVar[bool] = True
+    passes_as_inside: ClassVar[bool] = True
+    last_because: ClassVar[str] = "it averages the parameters that its own updates lead to"
 
     def init(self, flow: Flow) -> Any:
         pairs = zip(copies_of(flow, self.dtype), self.resting(flow), strict=True)
@@ -194,7 +196,8 @@ def with_ema(
 
     The average moves where the parameters do: not at the micro-steps of an accumulation or at steps
     that a guard leaves out, whether they are inside or around this. It is that of the parameters
-    that inner's updates lead to, so this must stand last in a chain.
+    that inner's updates lead to, so this must stand last in a chain: what changes updates behind it
+    is refused.
 
     Shapes: a is shaped like w, in float32 or wider: one copy of the parameters that are trained.
     Units: those of w. About 1 / (1 - decay) averaged steps are remembered.

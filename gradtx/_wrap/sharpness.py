@@ -13,7 +13,7 @@ from .._core.body import run, start
 from .._core.composite import Sequence
 from .._core.flow import Flow
 from .._core.lifted import Lifted
-from .._core.numerics import divide, magnitude
+from .._core.numerics import divide, magnitude, root
 from .._core.rule import Rule
 from .._core.state import EmptyState
 from .._core.transformation import (
@@ -23,7 +23,7 @@ from .._core.transformation import (
     transformation,
 )
 from .._core.wrap import Wrapper, check_state, first_count, need_params
-from .._parts.norms import measure_square_norm, norm_of, scale_by_factor
+from .._parts.norms import measure_square_norm, scale_by_factor
 from ..typing import Count, InnerState, NonNegative, NonNegativeOrSchedule
 from .common import as_gradients, point_in_dtype
 
@@ -46,7 +46,7 @@ def _times_size_of_param(g, state, p, h):
 
 
 def _radius_over_norm(totals, state, h):
-    return {"factor": divide(h.rho, norm_of(totals))}, state
+    return {"factor": divide(h.rho, root(totals.square_norm))}, state
 
 
 def _from_the_param(g, state, p, h):
@@ -66,7 +66,6 @@ _TO_RADIUS = Rule(
     state=_Step,
     measure=measure_square_norm,
     conclude=_radius_over_norm,
-    norm=True,
 )
 _POINT = Rule(_from_the_param, params=True)
 _MIX = Rule(_mixed, state=_Step, trees=("nearby",))

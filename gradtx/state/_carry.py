@@ -52,6 +52,7 @@ def settled(
         if type(error) not in (ValueError, TypeError):
             raise  # one of JAX
         raise type(error)(str(error).replace("restore:", f"{owner}:", 1)) from None
+    hints = (*hints, *report.hints)
     report = dataclasses.replace(report, extra=dropped, hints=hints, renamed=dict(sources))
     check_differences(owner, report, missing, extra)
     return state, report

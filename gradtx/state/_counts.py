@@ -14,11 +14,11 @@ def going_on(lacking: Mapping[str, Entry], anew: Iterable[Entry]) -> dict[str, E
         lacking: The arrays of the new state that were not saved, by name.
         anew: Other arrays of it that start anew.
     """
-    nodes = {_node(e) for e in (*lacking.values(), *anew) if not e.counts_steps}
+    nodes = {e.node_key for e in (*lacking.values(), *anew) if not e.counts_steps}
     return {
         name: entry
         for name, entry in lacking.items()
-        if entry.counts_steps and (_goes_alone(entry) or _node(entry) not in nodes)
+        if entry.counts_steps and (entry.clock or entry.node_key not in nodes)
     }
 
 
@@ -72,11 +72,3 @@ def _shared(one: Entry, other: Entry) -> int:
             break
         length += 1
     return length
-
-
-def _goes_alone(entry: Entry) -> bool:
-    return entry.field is not None and entry.field.alone
-
-
-def _node(entry: Entry) -> tuple[str, ...]:
-    return (*entry.labels, entry.node)

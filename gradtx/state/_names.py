@@ -23,6 +23,7 @@ from .._core.lifted import Lifted
 from .._core.paths import path_of
 from .._core.state import EmptyState, Field, typed_fields
 from .._core.wrap import Around
+from ._kinds import check_kind
 
 Keys = tuple[Any, ...]
 Scope = tuple[tuple[int, str], ...]
@@ -42,6 +43,7 @@ class Entry:
         scope: The wrappers and groups that it stands in, outermost first, each with its number and
             the label of the group; what a wrapper keeps for itself is inside it.
         of_wrapper: Whether a wrapper keeps it for itself.
+        clock: Whether it is a count that schedules go by, and that corrects nothing beside it.
     """
 
     labels: tuple[str, ...]
@@ -52,6 +54,12 @@ class Entry:
     value: Any
     scope: Scope = ()
     of_wrapper: bool = False
+    clock: bool = False
+
+    @property
+    def node_key(self) -> tuple[str, ...]:
+        """What made it, and where: the same for all arrays of one state."""
+        return (*self.labels, self.node)
 
     @property
     def name(self) -> str:
@@ -99,9 +107,9 @@ def named(owner: str, body: Body, state: Any) -> Any:
         state: The state, also an abstract one.
 
     Raises:
-        ValueError: If two arrays have one name.
+        ValueError: If two arrays have one name, or the state is not of this body.
     """
-    found = _Walk(body, state).named(body, state, (), ())
+    found = _Walk(owner, body, state).named(body, state, (), ())
     names = collections.Counter(entry.name for entry in entries_of(found))
     twice = [name for name, times in names.items() if times > 1]
     if twice:
@@ -120,13 +128,15 @@ def entries_of(tree: Any) -> list[Entry]:
 class _Walk:
     """Names for one state; made of two passes, since numbers need to know how many there are."""
 
-    def __init__(self, body: Body, state: Any):
+    def __init__(self, owner: str, body: Body, state: Any):
+        self.owner = owner
         self.there: collections.Counter = collections.Counter()
         self.used: collections.Counter = collections.Counter()
         self.places = itertools.count()
         self._count(body, state, ())
 
     def _count(self, body: Body, state: Any, labels: tuple[str, ...]) -> None:
+        check_kind(self.owner, body, state)
         inside, own = _parted(body, state)
         if _remembers(body, own):
             self.there[labels, _name(body)] += 1
@@ -167,11 +177,18 @@ class _Walk:
                 return value
             value = value if hasattr(value, "dtype") else np.asarray(value)
             field, rest = (None, keys) if isinstance(body, Foreign) else _field(own, keys)
-            path = path_of(keys)
-            return dataclasses.replace(blank, path=path, field=field, keys=rest, value=value)
+            clock = _is_clock(body, field)
+            new = {"path": path_of(keys), "field": field, "keys": rest, "value": value}
+            return dataclasses.replace(blank, clock=clock, **new)
 
         given, treedef = flatten(own)
         return treedef.unflatten(map(entry, key_paths(own), given))
+
+
+def _is_clock(body: Body, field: Field | None) -> bool:
+    if field is None or field.kind != "count" or not field.steps:
+        return False
+    return field.alone or (isinstance(body, Lifted) and body.rule.counts_for_schedules)
 
 
 def _parted(body: Body, state: Any) -> tuple[list, Any]:

@@ -1,6 +1,7 @@
 """What became of every array of a state."""
 
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping
 
 from .._core.paths import collapsed
@@ -51,10 +52,9 @@ class Report:
         total = len(self.restored) + len(self.missing) + len(self.counted)
         total += len(self.reshaped) + len(self.skipped)
         lines = [f"{len(self.restored)} of {total} arrays taken over"]
-        renamed = [f"{name} <- {saved}" for name, saved in self.renamed.items()]
         counted = [f"{name} = {value}" for name, value in self.counted.items()]
         parts = (
-            ("from other names", self.renamed, some(renamed)),
+            ("from other names", self.renamed, _renamings(self.renamed)),
             ("in another dtype", self.cast, changes(self.cast)),
             ("grown", self.grown, changes(self.grown)),
             ("not there, start anew", self.missing, some(self.missing)),
@@ -87,6 +87,18 @@ def some(items: Iterable[str], tails: Mapping[str, str] | None = None) -> list[s
     ]
     more = len(shown) - _MOST_SHOWN
     return [*shown[:_MOST_SHOWN], f"and {more} more"] if more > 1 else shown
+
+
+def _renamings(renamed: Mapping[str, str]) -> list[str]:
+    """Names with those that they had, in a message; where numbers changed each for itself."""
+    alike: list[str] = []
+    others: list[str] = []
+    for name, saved in renamed.items():
+        same = re.findall(r"\d+", name) == re.findall(r"\d+", saved)
+        (alike if same else others).append(f"{name} <- {saved}")
+    more = len(others) - _MOST_SHOWN
+    shown = [*others[:_MOST_SHOWN], f"and {more} more"] if more > 1 else others
+    return [*some(alike), *shown]
 
 
 def changes(changed: Mapping[str, tuple]) -> list[str]:

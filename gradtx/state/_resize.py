@@ -6,13 +6,16 @@ import numpy as np
 
 from .._core.first import transformation_first
 from .._core.transformation import as_transformation
+from ._beside import uncorrected
 from ._names import Entry, Parameters, entries_of, is_key, named
 from ._report import Report
 from ._start import Fresh
 
 
 @transformation_first
-def resize(tx: Any, state: Any, old_params: Any, new_params: Any) -> tuple[Any, Report]:
+def resize(
+    tx: Any, state: Any, old_params: Any, new_params: Any, *, like: Any = None
+) -> tuple[Any, Report]:
     """Carry a state over to parameters that grew, came or went.
 
     By the path of the parameter:
@@ -23,14 +26,16 @@ def resize(tx: Any, state: Any, old_params: Any, new_params: Any) -> tuple[Any, 
     - All others start as `tx.init(new_params)` has them: new ones, those that shrank, and arrays
       whose axes are not those of the parameter (factored moments) where that grew.
 
-    Counts and numbers of the whole tree stay, so what starts from 0 does so at a high count: see
-    `reset`.
+    Counts and numbers of the whole tree stay, so what starts from 0 does so at a high count, and
+    the report has a hint: see `reset`.
 
     Args:
         tx: The transformation.
         state: Its state for the old parameters.
         old_params: The old parameters, or their descriptions.
         new_params: The new ones.
+        like: A state for the new parameters that the new one shall be like, where
+            `tx.init(new_params)` is not, as for `restore`.
 
     Returns:
         The state for the new parameters, and a `Report`: `restored`, those of them that were
@@ -40,7 +45,7 @@ def resize(tx: Any, state: Any, old_params: Any, new_params: Any) -> tuple[Any, 
         ValueError: If the state is not of this transformation and the old parameters.
     """
     tx = as_transformation(tx, "resize")
-    fresh = Fresh("resize", tx, new_params)
+    fresh = Fresh("resize", tx, new_params, like)
     old = {e.name: e for e in entries_of(named("resize", tx.update.body, state))}
     carry = _Carry(Parameters(old_params), fresh.parameters)
     carry.check(old)
@@ -69,13 +74,16 @@ def resize(tx: Any, state: Any, old_params: Any, new_params: Any) -> tuple[Any, 
             block = tuple(slice(0, length) for length in grown[name][0])
             value = made[name].at[block].set(value)
         values[name] = value
+    missing = [name for name in fresh.entries if name not in old]
+    hints = uncorrected(fresh.entries, {*missing, *reshaped, *grown}, values)
     report = Report(
         restored=tuple(values),
         grown=grown,
         cast=cast,
-        missing=tuple(name for name in fresh.entries if name not in old),
+        missing=tuple(missing),
         reshaped=reshaped,
         extra=tuple(name for name in old if name not in fresh.entries),
+        hints=tuple(hints),
     )
     return fresh.with_values(values), report
 
@@ -92,11 +100,24 @@ class _Carry:
         for name, entry in entries.items():
             if entry.field is None or entry.field.kind != "param" or not entry.keys:
                 continue
-            if self.old.of(entry) is None:
+            found, shape = self.old.of(entry), tuple(entry.value.shape)
+            if found is None:
                 raise ValueError(
-                    f"resize: the state has {name}, but `old_params` has no such parameter. Are "
-                    "they those that the state was made for?"
+                    f"resize: the state has {name}, but `old_params` has no such parameter. "
+                    f"{self._why(entries)}"
                 )
+            if shape != np.shape(found[1]):
+                raise ValueError(
+                    f"resize: {name} has shape {shape}, but {found[0]} has {np.shape(found[1])} in "
+                    f"`old_params`. {self._why(entries)}"
+                )
+
+    def _why(self, entries: dict[str, Entry]) -> str:
+        of_params = [e for e in entries.values() if e.field and e.field.kind == "param" and e.keys]
+        found = [(entry, self.new.of(entry)) for entry in of_params]
+        if all(p is not None and e.value.shape == np.shape(p[1]) for e, p in found):
+            return "It is a state of `new_params`: are the two swapped?"
+        return "Are they those that the state was made for?"
 
     def stays(self, there: Entry, here: Entry) -> bool:
         """Whether an array is good as it is."""
@@ -124,4 +145,6 @@ class _Carry:
                 return False
             if aligned and any(n not in (1, m) for n, m in zip(shape, np.shape(p), strict=True)):
                 return False
+        if len(old) != len(new):
+            return False
         return old[:leading] == new[:leading] and all(a <= b for a, b in zip(old, new, strict=True))

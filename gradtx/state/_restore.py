@@ -1,23 +1,26 @@
 """A state made of a saved one by names, with a report of every difference."""
 
 import contextlib
-from collections.abc import Callable, Mapping
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._core.arguments import concrete_number
 from .._core.first import transformation_first
-from .._core.leaves import is_abstract
+from .._core.leaves import is_abstract, is_traced
 from .._core.paths import Pattern, check_known, check_pattern, matches
 from .._core.transformation import as_transformation
+from ._beside import uncorrected
 from ._counts import going_on, saved_steps
-from ._export import VERSION, VERSION_NAME
+from ._export import VERSION_NAME
+from ._held import numbers_kept
 from ._match import matched, regrouped, renamings, with_other_names
 from ._names import Entry, is_key, key_kind
-from ._report import Report, changes, some
+from ._report import Report
+from ._restore_checks import as_saved, check_choices, check_report, check_version
 from ._start import Fresh
 
 
@@ -35,6 +38,7 @@ def restore(
     regroup: bool = False,
     rename: Mapping[str, str] | Callable[[str], str | None] | None = None,
     skip: Pattern | None = None,
+    like: Any = None,
 ) -> tuple[Any, Report]:
     """Make a state of what `export` returned, by names, for a transformation that may differ.
 
@@ -46,7 +50,8 @@ def restore(
 
     Args:
         tx: The transformation as it is now.
-        params: The parameters as they are now. Descriptions will do if nothing starts anew.
+        params: The parameters as they are now. Descriptions will do if nothing starts anew, and
+            None if `like` is given.
         saved: {name: array}: what `export` returned, also read back by `numpy.load` or Orbax.
         missing: What to do about arrays of the new state that were not saved: an error, or start
             them as `tx.init` does.
@@ -67,10 +72,15 @@ def restore(
             "blocks"}, or a function from a saved name to the name now, None to drop the array.
         skip: Pattern (see `gradtx.matching`) of the names that shall start anew, such as
             "*/hyperparams/*", whatever was saved.
+        like: A state of `tx`, or a description of one, that the new one shall be like, where
+            `tx.init(params)` is not: in containers of its own, as the `opt_state` of
+            `nnx.Optimizer`; of several runs in one, as `sweep` makes; on other devices. Its
+            containers, shapes, dtypes and shardings are taken, and what starts anew is as it is
+            there.
 
     Returns:
-        The state, with the structure of `tx.init(params)`, and a `Report`. jax.Arrays are not
-        copied; others are put beside their parameters.
+        The state, with the structure of `tx.init(params)` or of `like`, and a `Report`. jax.Arrays
+        are not copied, unless `like` has them elsewhere; others are put beside their parameters.
 
     Raises:
         ValueError: If something differs and no argument says what to do, `rename` or `skip` name
@@ -78,12 +88,13 @@ def restore(
             count of steps, or those in one place differ.
         TypeError: If an argument is of another kind.
     """
-    _check_choices(missing, extra, reshaped, counts)
+    check_choices(missing, extra, reshaped, counts)
     tx = as_transformation(tx, "restore")
-    fresh = Fresh("restore", tx, params)
-    saved = _checked(saved)
+    fresh = Fresh("restore", tx, params, like)
+    saved = as_saved(saved)
     wanted = fresh.entries
     now = with_other_names(saved, rename)
+    check_version(saved.get(now.pop(VERSION_NAME, "")))
     skipped = _skipped(skip, wanted, now)
     wanted = {name: entry for name, entry in wanted.items() if name not in skipped}
     now = {name: old for name, old in now.items() if name not in skipped}
@@ -102,9 +113,15 @@ def restore(
         reshaped=taken.reshaped,
         skipped=tuple(skipped),
         extra=tuple(left),
-        hints=_hints(lacking, left, taken, counts, regroup),
+        hints=(*_hints(lacking, left, taken, counts, regroup), *_hint_of_several(taken, like)),
     )
-    _check(report, str(tx).split("\n")[0], missing, extra, reshaped, cast)
+    check_report(report, str(tx).split("\n")[0], missing, extra, reshaped, cast)
+    kept = {name: x for name, x in taken.saved.items() if name not in taken.reshaped}
+    consequences = (
+        *uncorrected(fresh.entries, {*rest, *taken.reshaped, *skipped}, kept | numbers),
+        *numbers_kept(fresh, kept),
+    )
+    report = dataclasses.replace(report, hints=report.hints + consequences)
     values: dict[str, Any] = {name: taken.value(name) for name in report.restored}
     _part_shared(values)
     values |= {name: jnp.full_like(wanted[name].value, n) for name, n in numbers.items()}
@@ -151,48 +168,6 @@ def _read(value: Any, target: Any) -> Any:
     return value.view(known) if value.dtype.itemsize == known.itemsize else value
 
 
-def _checked(saved: Any) -> dict[str, Any]:
-    if not isinstance(saved, Mapping):
-        raise TypeError(
-            f"restore: `saved` must be a dict of arrays as export(tx, state) returns it, but is a "
-            f"{type(saved).__name__}. Is it the state itself? That needs no restore."
-        )
-    given = {name: saved[name] for name in saved}
-    nested = [name for name, x in given.items() if isinstance(x, (Mapping, tuple, list))]
-    if nested or not all(isinstance(name, str) for name in given):
-        raise TypeError(
-            "restore: `saved` must be a flat dict from names to arrays as export(tx, state) "
-            f"returns it, but it has {nested or sorted(map(repr, given))[:3]}."
-        )
-    version = int(given.pop(VERSION_NAME, VERSION))
-    if version > VERSION:
-        raise ValueError(
-            f"restore: the names are of version {version}, but this gradtx knows those up to "
-            f"{VERSION}. Was it saved by a newer gradtx?"
-        )
-    return given
-
-
-def _check_choices(missing: Any, extra: Any, reshaped: Any, counts: Any) -> None:
-    choices = (
-        ("missing", missing, ("raise", "init")),
-        ("extra", extra, ("raise", "drop")),
-        ("reshaped", reshaped, ("raise", "init")),
-    )
-    for name, given, known in choices:
-        if given not in known:
-            raise ValueError(f"restore: `{name}` must be one of {known}, but is {given!r}.")
-    if isinstance(counts, str):
-        if counts not in ("start", "saved"):
-            raise ValueError(
-                f'restore: `counts` must be "start", "saved" or a number, but is {counts!r}.'
-            )
-    elif isinstance(counts, bool) or (n := concrete_number(counts)) is None or n != int(n) or n < 0:
-        raise ValueError(
-            f'restore: `counts` must be "start", "saved" or a number of steps, but is {counts!r}.'
-        )
-
-
 def _skipped(skip: Any, wanted: dict[str, Entry], now: dict[str, str]) -> list[str]:
     if skip is None:
         return []
@@ -207,15 +182,24 @@ def _numbers(counts: Any, lacking: dict[str, Entry], taken: _Taken) -> dict[str,
         return {}
     steps = going_on(lacking, [taken.wanted[name] for name in taken.reshaped])
     if counts == "saved":
-        return saved_steps(steps, _saved_counts(taken))
+        known = _saved_counts(taken)
+        if steps and not known and any(map(is_traced, taken.saved.values())):
+            raise ValueError(
+                'restore: counts="saved" needs counts with a value, but they are traced, as under '
+                "jax.jit and jax.vmap: give the number itself, counts=n."
+            )
+        return saved_steps(steps, known)
     return dict.fromkeys(steps, int(counts))
 
 
 def _saved_counts(taken: _Taken) -> list[tuple[Entry, int]]:
     return [
-        (taken.wanted[name], int(value))
+        (taken.wanted[name], int(np.max(value)))
         for name, value in taken.saved.items()
-        if taken.wanted[name].counts_steps and value.ndim == 0 and not is_abstract(value)
+        if taken.wanted[name].counts_steps
+        and not (is_abstract(value) or is_traced(value))
+        and np.size(value)
+        and np.min(value) == np.max(value)
     ]
 
 
@@ -240,7 +224,11 @@ def _hints(
                 "groups: regroup=True takes these."
             )
         elif suggested := renamings(lacking, left):
-            hints.append(f"Was something renamed? rename={suggested!r} would match them.")
+            several = " Which of several it was, #1 or #2, is for you to say."
+            hints.append(
+                f"Was something renamed? rename={suggested!r} would match them."
+                + several * any("#" in part for part in (*suggested, *suggested.values()))
+            )
     if counts == "start":
         with contextlib.suppress(ValueError):  # where there is no such number, nothing to say
             for name, number in _numbers("saved", lacking, taken).items():
@@ -252,33 +240,12 @@ def _hints(
     return tuple(hints)
 
 
-def _check(report: Report, label: str, missing: str, extra: str, reshaped: str, cast: bool) -> None:
-    """Raise for the differences that no argument allows."""
-    problems = []
-    lacking = (*report.missing, *report.counted)
-    if lacking and missing == "raise":
-        problems.append(
-            f"{len(lacking)} of its arrays were not saved: {', '.join(some(lacking))}. "
-            'Give missing="init" to start them as init does.'
+def _hint_of_several(taken: _Taken, like: Any) -> Iterator[str]:
+    """Whether what was saved is the state of several runs in one."""
+    lengths = {was[0] for was, now in taken.reshaped.values() if was[1:] == now}
+    all_longer = all(was[1:] == now for was, now in taken.reshaped.values())
+    if like is None and all_longer and len(lengths) == 1:
+        yield (
+            f"Is it the state of {lengths.pop()} runs in one, as `sweep` makes it? Give one of its "
+            "kind: restore(..., like=states)."
         )
-    if report.extra and extra == "raise":
-        problems.append(
-            f"{len(report.extra)} saved arrays have no place in it: "
-            f'{", ".join(some(report.extra))}. Give extra="drop" to drop them.'
-        )
-    if report.reshaped and reshaped == "raise":
-        shown = "; ".join(changes(report.reshaped))
-        problems.append(
-            f"{len(report.reshaped)} have another shape (saved -> wanted): {shown}. Give "
-            'reshaped="init" to start them as init does, or restore for the parameters as they '
-            "were and use gradtx.state.resize."
-        )
-    if report.cast and not cast:
-        shown = "; ".join(changes(report.cast))
-        problems.append(
-            f"{len(report.cast)} have another dtype (saved -> wanted): {shown}. Give cast=True to "
-            "cast them."
-        )
-    if problems:
-        lines = "".join(f"\n  - {line}" for line in (*problems, *report.hints))
-        raise ValueError(f"restore: the saved state does not fit {label}:{lines}")

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from .._core.foreign import Foreign
 from .._core.leaves import as_array, is_abstract, is_inexact, is_traced
+from .._core.state import what_holds_it
 from .._core.wrap import innermost
 from ..sharding import state_layout
 from ._names import Entry, Parameters, entries_of, is_key, named
@@ -20,16 +21,19 @@ class Fresh:
         owner: Who asks, for messages.
         tx: The transformation.
         params: The parameters.
+        like: A state that says what this one is like, or None for that of `tx.init(params)`.
         tree: The state with an `Entry` in the place of each array.
         entries: These by name.
         parameters: The parameters by where they stand.
     """
 
-    def __init__(self, owner: str, tx: Any, params: Any):
-        self.owner, self.tx, self.params = owner, tx, params
+    def __init__(self, owner: str, tx: Any, params: Any, like: Any = None):
+        self.owner, self.tx, self.params, self.like = owner, tx, params, like
+        if holder := what_holds_it(like):
+            raise TypeError(f"{owner}: `like` must be a state. {holder}")
         self.parameters = Parameters(params)
-        body = tx.update.body
-        self.tree = named(owner, body, tx.init(jax.tree.map(described, params)))
+        state = tx.init(jax.tree.map(described, params)) if like is None else like
+        self.tree = named(owner, tx.update.body, state)
         self.entries: dict[str, Entry] = {e.name: e for e in entries_of(self.tree)}
 
     def with_values(self, values: dict[str, Any]) -> Any:
@@ -39,8 +43,10 @@ class Fresh:
         return jax.tree.map(lambda x: values[x.name] if isinstance(x, Entry) else x, self.tree)
 
     def made(self, names: Iterable[str]) -> dict[str, Any]:
-        """Some of the arrays that `init` makes; the others are not allocated."""
+        """Some of the arrays that `init` makes, or that `like` has; the others are not copied."""
         wanted = set(names)
+        if self.like is not None:
+            return self._copied(wanted)
         chosen = [i for i, x in enumerate(jax.tree.leaves(self.tree)) if _is_one_of(x, wanted)]
         if not chosen:
             return {}
@@ -65,8 +71,20 @@ class Fresh:
         order = [x.name for x in jax.tree.leaves(self.tree) if _is_one_of(x, wanted)]
         return dict(zip(order, arrays, strict=True))
 
+    def _copied(self, wanted: set[str]) -> dict[str, Any]:
+        found = {name: entry.value for name, entry in self.entries.items() if name in wanted}
+        for name, x in found.items():
+            if is_abstract(x):
+                raise ValueError(
+                    f"{self.owner}: {name!r} is not there, so `like` must have it as an array, but "
+                    "only describes it."
+                )
+        return {name: _own(x) for name, x in found.items()}
+
     def _placed(self, values: dict[str, Any]) -> dict[str, Any]:
         """The arrays where the parameters are, unless they are spread over devices already."""
+        if self.like is not None:
+            return {name: _as_placed(self.entries[name].value, x) for name, x in values.items()}
         mesh = _mesh_of(self.params)
         if mesh is None:
             return {name: self._beside(self.entries[name], x) for name, x in values.items()}
@@ -100,6 +118,16 @@ def described(p: Any) -> Any:
 
 def _is_one_of(x: Any, names: set[str]) -> bool:
     return isinstance(x, Entry) and x.name in names
+
+
+def _as_placed(there: Any, x: Any) -> Any:
+    """An array where another one is, or shall be."""
+    if is_abstract(x) or is_traced(x) or is_traced(there):
+        return x
+    sharding = getattr(there, "sharding", None)
+    if sharding is not None and (is_abstract(there) or there.committed):
+        return jax.device_put(x, sharding)
+    return x if isinstance(x, jax.Array) else jnp.array(x)
 
 
 def _own(x: Any) -> Any:

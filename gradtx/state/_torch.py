@@ -19,6 +19,7 @@ from ._torch_params import (
     Transpose,
     arrays_of,
     dicts_of,
+    order_hints,
     torch_params,
     unused,
 )
@@ -59,9 +60,9 @@ def from_torch(
         state_dict: What `optimizer.state_dict()` returned; tensors or arrays of NumPy. Or a list of
             such, of optimizers that share the parameters, such as Muon for matrices and AdamW for
             the rest.
-        names: Names of torch's parameters in the order in which the optimizer got them, such as
-            `model.named_parameters()`; with several optimizers a list for each. None if they are
-            in the dict, as when the optimizer was given names.
+        names: Names of torch's parameters in the order in which the optimizer got them, group by
+            group: those of `model.named_parameters()` if it got these; with several optimizers a
+            list for each. None if they are in the dict, as when the optimizer was given names.
         paths: {torch's name: path here}, None for a parameter that is not here, a `Split` for one
             that is several here; or a function name -> path. A name that is not in the dict, or
             None, gets "/" for every ".".
@@ -104,6 +105,8 @@ def from_torch(
         *differences(parts, groups, steps.most),
         *muon_differences(parts, torchs, params, steps.most),
     ]
+    if names is not None:
+        hints += order_hints(torchs)
     left_out = [param.name for param in torchs if param.path is None and there[param.name]]
     if left_out:
         hints.append(f"Left out as `paths` says: {', '.join(left_out)}.")

@@ -123,6 +123,20 @@ def torch_params(
     return out
 
 
+def order_hints(torchs: list[TorchParam]) -> Iterator[str]:
+    """Where names that were given in another order than that of the groups would not be noticed."""
+    first = {shape: p for p in reversed(torchs) if (shape := p.shape) and p.cut is None}
+    for param in torchs:
+        other = first.get(param.shape)
+        if other is None or param.key[0] != other.key[0] or param.group is other.group:
+            continue
+        yield (
+            f"`names` go by the order of the groups: {other.name} is in an earlier one than "
+            f"{param.name}, which has its shape. In the model's order they would be exchanged."
+        )
+        return
+
+
 def places_in(place: Place) -> tuple[str, ...]:
     """The paths here of one parameter of torch."""
     if isinstance(place, Split):
@@ -182,10 +196,15 @@ def _names(owner: str, keys: list, groups: Sequence[Mapping], names: Any) -> lis
     if names is None and all("param_names" in group for group in groups):
         names = [name for group in groups for name in group["param_names"]]
     if names is None:
+        listed_so = "[name for name, _ in model.named_parameters()]"
+        if len(groups) > 1:
+            listed_so = (
+                "with known = {p: name for name, p in model.named_parameters()} they are [known[p] "
+                'for group in optimizer.param_groups for p in group["params"]]'
+            )
         raise ValueError(
             f"{owner}: the parameters in `state_dict` have numbers, not names. Give `names`, in "
-            "the order in which the optimizer got them: [name for name, _ in "
-            "model.named_parameters()]."
+            f"the order in which the optimizer got them, group by group: {listed_so}."
         )
     names = [name if isinstance(name, str) else name[0] for name in names]
     if len(names) != len(keys):

@@ -240,9 +240,13 @@ def momentum_scale(owner: str, part: Part, group: Mapping[str, Any]) -> float:
             "rates in it than torch's, which has none. Put the learning rate behind it: "
             "chain(scale_by_rms(...), trace(...), scale_by_learning_rate(...))."
         )
-    averaging = part.body.name == "ema" or part.body.static.get("averaging")
     weight = 1.0
-    if averaging:
+    if is_average(part):
         decay = part.number("decay", None)
         weight = 1 - decay if decay is not None else 1.0
     return part.factor * weight / (1 - group.get("dampening", 0))
+
+
+def is_average(part: Part) -> bool:
+    """Whether the momentum of a rule is a mean, not a sum."""
+    return part.body.name == "ema" or bool(part.body.static.get("averaging"))

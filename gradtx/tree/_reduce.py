@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from .._core.numerics import abs2, magnitude, root
 from ._map import common, map_leaves
+from ._squares import in_range
 
 _EMPTY = jnp.float32
 
@@ -63,7 +64,8 @@ def norm(tree: Any, ord: float | None = None, squared: bool = False) -> jax.Arra
         squared: Whether to return the square of the norm.
 
     Returns:
-        Real scalar, 0 for an empty tree. The derivative at 0 is 0, not nan.
+        Real scalar, 0 for an empty tree. The derivative at 0 is 0, not nan. The norm for ord = 2 is
+        right also where squares over- or underflow.
 
     Raises:
         ValueError: If `ord` is none of those.
@@ -71,7 +73,7 @@ def norm(tree: Any, ord: float | None = None, squared: bool = False) -> jax.Arra
     arrays = [_inexact(x) for x in common(tree)]
     if ord is None or ord == 2:
         square = _total([jnp.sum(abs2(x)) for x in arrays])
-        return square if squared else root(square)
+        return square if squared else _root_in_range(square, arrays)
     if ord == 1:
         value = _total([jnp.sum(magnitude(x)) for x in arrays])
     elif ord == math.inf:
@@ -80,6 +82,18 @@ def norm(tree: Any, ord: float | None = None, squared: bool = False) -> jax.Arra
     else:
         raise ValueError(f"tree.norm: `ord` must be 1, 2, inf or None, but is {ord!r}.")
     return jnp.square(value) if squared else value
+
+
+def _root_in_range(square: jax.Array, arrays: list[jax.Array]) -> jax.Array:
+    """The root of a sum of squares, also where they over- or underflowed."""
+    if not arrays:
+        return root(square)
+
+    def again(unit: jax.Array) -> jax.Array:
+        return _total([jnp.sum(abs2(x * unit.astype(x.dtype))) for x in arrays])
+
+    square, unit = in_range(square, again, square.dtype)
+    return root(square) / unit
 
 
 def max(tree: Any) -> jax.Array:  # noqa: A001 (named as in jax.numpy)

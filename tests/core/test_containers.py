@@ -202,3 +202,8 @@ def test_a_mapping_that_hides_its_keys_is_read_as_a_dict(tx):
     jax.tree.map(np.testing.assert_array_equal, its_state, state)
     np.testing.assert_array_equal(hiding["dense"]["w"], params["dense"]["w"])
     assert tx.explain(hiding) == tx.explain(PLAIN)
+
+
+def test_messages_name_the_leaves_of_a_mapping_that_hides_its_keys():
+    with pytest.raises(ValueError, match=r"parameters have \['dense'\]\['b'\] \(and 1 more\)"):
+        gx.apply_updates(Hiding(PLAIN), {"dense": {"v": W}})

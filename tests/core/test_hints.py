@@ -176,6 +176,22 @@ MISTAKES = {
         lambda: run(gx.chain(gx.guard(gx.accumulate(gx.sgd(0.1), 2))), flsh=True),
         "chain: no extra argument is called `flsh`. Did you mean `flush`?",
     ),
+    "weight, where nothing weighs": (
+        lambda: run(gx.chain(gx.clip(1.0), gx.MultiSteps(gx.sgd(0.1), 2)), weight=3.0),
+        "chain: nothing here takes the extra argument `weight`. It is for `accumulate`: .*",
+    ),
+    "flush, where nothing gathers": (
+        lambda: run(gx.sgd(0.1), value=1.0, flush=True),
+        "sgd: nothing here takes the extra argument `flush`. It is for `accumulate`: .*",
+    ),
+    "weight of nothing": (
+        lambda: ADAM.update(PARAMS, ADAM.init(PARAMS), wieght=3.0),
+        "adam: no extra argument is called `wieght`. Did you mean `weight`?",
+    ),
+    "value of nothing": (
+        lambda: run(ADAM, valeu=3.0),
+        "adam: no extra argument is called `valeu`. Did you mean `value`?",
+    ),
 }
 
 
@@ -193,6 +209,9 @@ def test_mistake(call, text):
 
 def test_extra_arguments_that_are_for_somebody_else():
     """Those that resemble nothing, or what was given, or are an argument of a given function."""
+    run(ADAM, value=1.0, grad=PARAMS, value_fn=lambda p: p, batch=1, loss=2.0)
+    run(ADAM, weight=1.0, value_fn=lambda p, **batch: p)
+    run(gx.MultiSteps(gx.accumulate(ADAM, 2), 2), weight=1.0, flush=True)
     tx = gx.accumulate(gx.sgd(0.1), 2)
     run(tx, batch=1, loss=2.0, lr=0.1, grad_fn=None, value_fn=lambda p: p)
     run(tx, weight=1.0, weights=2.0)

@@ -3,7 +3,9 @@
 import collections
 import re
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import gradtx as gx
@@ -305,3 +307,60 @@ def test_rule_whose_state_does_not_say_what_it_holds():
         TypeError, match=r"^Unclear\.mu must be annotated with what it holds: Count"
     ):
         gx.Rule(lambda g, state, p, h: (g, state), state=Unclear)
+
+
+@pytest.mark.parametrize("tx", [gx.adam(0.1), gx.accumulate(gx.sgd(0.1), 2)])
+@pytest.mark.parametrize("given", [jnp.array([3, 3, 3]), "a name"])
+def test_no_gradient_where_the_state_has_one(tx, given):
+    updates = {"dense": {"w": W, "b": given}}
+    message = r"the gradient at \['dense'\]\['b'\] must be a floating-point array because its param"
+    with pytest.raises(TypeError, match=message):
+        tx.update(updates, tx.init(PARAMS))
+    for nothing in (None, np.zeros(3, jax.dtypes.float0)):
+        left_out = {"dense": {"w": W, "b": nothing}}
+        assert tx.update(left_out, tx.init(PARAMS))[0]["dense"]["b"] is nothing
+
+
+def test_a_schedule_with_an_if():
+    tx = gx.sgd(lambda count: 0.1 if count < 10 else 0.01)
+    with pytest.raises(jax.errors.TracerBoolConversionError) as caught:
+        jax.jit(tx.step)(PARAMS, tx.init(PARAMS), PARAMS)
+    (note,) = [x for x in caught.value.__notes__ if "schedule" in x]
+    assert note == (
+        "gradtx: in the schedule `learning_rate` of scale_by_learning_rate. The step it is given "
+        "is traced: choose with jnp.where, or by gradtx.join_schedules, not by a Python `if`."
+    )
+
+
+def test_a_predicate_of_another_kind():
+    message = re.escape(r"must take (path, leaf), but ") + ".*lambda> takes " + re.escape("(path).")
+    with pytest.raises(TypeError, match=f"^trainable: a function that is a pattern {message}"):
+        gx.trainable(gx.adam(0.1), lambda path: "w" in path)
+    gx.trainable(gx.adam(0.1), lambda path, leaf, deep=True: deep)
+    gx.trainable(gx.adam(0.1), lambda *given: True)
+
+
+def test_none_in_a_partition():
+    with pytest.raises(TypeError, match=r"that of 'f' is None\. set_to_zero\(\) freezes a group"):
+        gx.partition({"t": gx.sgd(0.1), "f": None}, "t")
+
+
+def test_rounding_twice():
+    with pytest.raises(ValueError, match="there is a `with_rounding` inside, which has rounded"):
+        gx.with_rounding(gx.guard(gx.with_rounding(gx.sgd(0.1), "split")), "kahan")
+
+
+def test_a_weight_larger_than_an_int32():
+    tx = gx.accumulate(gx.sgd(0.1), 2)
+    _, state = tx.step(PARAMS, tx.init(PARAMS), PARAMS, weight=2**40)
+    assert state.weight == 2.0**40
+
+
+def test_all_that_value_and_grad_returns():
+    tx, params = gx.adam(0.1), {"a": jnp.ones(3), "b": [jnp.ones(2)] * 2}
+    state = tx.init(params)
+    for value in (jnp.float32(1.0), (jnp.float32(1.0), {"more": 1})):
+        with pytest.raises(ValueError, match=r"a pair, whose second .*passed, \(value, grads\)"):
+            tx.step((value, params), state, params)
+    with pytest.raises(ValueError, match=r"the updates have \[0\]"):
+        tx.step((params, params, params), state, params)

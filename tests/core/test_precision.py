@@ -150,3 +150,19 @@ def test_apply_rounds_the_sum_once():
     params = {"w": jnp.full(3, 256.0, jnp.bfloat16)}
     moved = gx.apply_updates(params, {"w": jnp.full(3, 1.5)})
     np.testing.assert_array_equal(moved["w"].astype(float), np.full(3, 258.0))
+
+
+def test_float64_of_numpy_without_x64():
+    """JAX has no float64 then: no warning, which here would be an error."""
+    for tx in (gx.chain(gx.clip_by_global_norm(1.0), gx.adamw(0.1)), gx.schedule_free_sgd(0.1)):
+        params = {"w": np.ones(3), "z": np.ones(2, complex), "s": np.float64(2.0)}
+        state, grads = tx.init(params), params
+        for _ in range(2):
+            updates, _ = tx.update(grads, state, params)
+            assert gx.apply_updates(params, updates)["w"].dtype == jnp.float32
+            params, state = tx.step(grads, state, params)
+        assert jax.tree.map(lambda p: p.dtype.name, params) == {
+            "w": "float32",
+            "z": "complex64",
+            "s": "float32",
+        }

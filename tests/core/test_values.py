@@ -239,3 +239,24 @@ def test_own_constructor_is_described_too():
     assert tx == twice(gx.scale(2.0))
     with pytest.raises(TypeError, match="the constructor of value is not registered"):
         tx.to_config()
+
+
+@pytest.mark.parametrize(
+    ("config", "hint"),
+    [
+        ("adamw", r"Was gradtx.adamw\(...\).to_config\(\) meant"),
+        ('{"call": "adamw"}', "Give json.loads of it"),
+        ("no such name", "is 'no such name'\\.$"),
+        ([gx.adam(0.1).to_config()], "is \\[{.call.: "),
+        (None, "is None"),
+    ],
+)
+def test_what_is_no_config(config, hint):
+    with pytest.raises(ValueError, match=f"^from_config: a config must be a dict.*{hint}"):
+        gx.from_config(config)
+
+
+def test_near_miss_in_a_config():
+    config = gx.adamw(0.1).to_config() | {"call": "adamwn"}
+    with pytest.raises(ValueError, match="is registered as 'adamwn'.* Did you mean 'adamw'"):
+        gx.from_config(config)

@@ -45,3 +45,11 @@ def test_inside_of_groups_a_rule_may_be_for_leaves_elsewhere():
 def test_mistakes(rules, error, message):
     with pytest.raises(error, match=message):
         gx.scale_by_path(*rules).init(PARAMS)
+
+
+def test_rules_that_are_all_for_other_groups_raise():
+    inside = gx.chain(gx.sgd(1.0), gx.scale_by_path(("head/*", 3.0), ("*/b", 2.0)))
+    tx = gx.groups(("embed", inside), ("*", gx.sgd(1.0)))
+    with pytest.raises(ValueError, match=r"none of its rules matches .* here: 'head/b', 'head/w'"):
+        tx.init(PARAMS)
+    gx.groups(("*", gx.sgd(1.0)), ("rest", "*", inside)).init(PARAMS)  # without any leaf

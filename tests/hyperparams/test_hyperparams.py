@@ -212,3 +212,20 @@ def test_nothing_traced_is_kept_of_a_sweep_outside_of_jit():
     with jax.checking_leaks():
         params, states = gx.sweep(tx, PARAMS, learning_rate=[0.1, 0.2])
         jax.vmap(lambda p, s: tx.step(p, s, p))(params, states)
+
+
+def test_a_sweep_of_parameters_among_other_leaves():
+    """Modules hold functions, flags and texts beside their arrays."""
+    tx = gx.tunable(gx.adam(0.1))
+    model = {"w": jnp.ones(2), "activation": jnp.tanh, "name": "layer", "none": None, "x": 2.0}
+    models, states = gx.sweep(tx, model, learning_rate=[0.1, 0.2])
+    assert models["activation"] is jnp.tanh and models["name"] == "layer"
+    assert models["w"].shape == (2, 2) and models["x"].shape == (2,)
+    assert states.inner_state[0].mu["w"].shape == (2, 2)
+
+    def step(w, state):
+        grads = {key: w if key == "w" else None for key in model}
+        return tx.step(grads, state, model | {"w": w})[0]["w"]
+
+    found = jax.vmap(step)(models["w"], states)
+    np.testing.assert_allclose(found, [[0.9, 0.9], [0.8, 0.8]], rtol=1e-5)

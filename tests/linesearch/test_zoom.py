@@ -206,6 +206,8 @@ def test_messages():
         tx.update(w, state, w, **good | {"value": w})
     with pytest.raises(TypeError, match="`value_fn` must return a real scalar"):
         tx.update(w, state, w, **good | {"value_fn": jnp.cosh})
+    with pytest.raises(TypeError, match=r"returns a tuple around float32\[\]\. .*further values"):
+        tx.update(w, state, w, **good | {"value_fn": lambda w: (bowl(w), None)})
     with pytest.raises(TypeError, match=r"`value_fn` must be a function.*called already"):
         tx.update(w, state, w, **good | {"value_fn": 1.0})
     with pytest.raises(ValueError, match="its state must be a ScaleByZoomLinesearchState"):

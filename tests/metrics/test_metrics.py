@@ -375,3 +375,18 @@ def test_of_several_in_one_state_none_takes_the_place_of_another():
         numbers = gx.metrics(state)
         assert list(numbers) == [f"learning_rate{number}" for number in found]
         assert list(numbers.values()) == [x for kept in state for x in kept.values.values()]
+
+
+def test_the_scale_of_a_plateau_stands_beside_the_rate():
+    tx = gx.with_metrics(gx.chain(gx.sgd(0.1), gx.reduce_on_plateau(factor=0.5, patience=1)))
+    params, state = jnp.ones(1), tx.init(jnp.ones(1))
+    for loss in (1.0, 1.0, 1.0):
+        params, state = tx.step(jnp.ones(1), state, params, value=loss)
+    kept = {name: float(x) for name, x in gx.metrics(state).items()}
+    expected = {
+        "learning_rate": 0.1,
+        "plateau_scale": 0.25,
+        "grad_norm": 1.0,
+        "update_norm": 0.025,
+    }
+    assert kept == pytest.approx(expected)

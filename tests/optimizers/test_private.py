@@ -50,3 +50,13 @@ def test_state_is_a_tuple_of_three_as_in_optax():
         "EmptyState",
         "EmptyState",
     ]
+
+
+def test_key_and_seed_are_the_same():
+    tx, g = gx.dpsgd(0.1, 1.0, 1.0, key=jax.random.key(3)), jnp.ones((2, 3))
+    other = gx.dpsgd(0.1, 1.0, 1.0, 3)
+    updates = [t.update(g, t.init(jnp.ones(3)), jnp.ones(3))[0] for t in (tx, other)]
+    np.testing.assert_array_equal(*updates)
+    for wrong in ({}, {"seed": 1, "key": 1}):
+        with pytest.raises(ValueError, match="dpsgd: exactly one of `key` and `seed`"):
+            gx.dpsgd(0.1, 1.0, 1.0, **wrong)

@@ -153,3 +153,52 @@ def test_derivative_at_zero_gradient_is_finite(tx):
         return jnp.sum(tx.update({"w": g}, tx.init(params), params)[0]["w"])
 
     np.testing.assert_array_equal(jax.grad(total)(jnp.zeros((2, 3))), np.ones((2, 3)))
+
+
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize(
+    ("value", "dtype", "norm"),
+    [
+        (3e19, jnp.float32, 6e19),
+        (3e19, jnp.bfloat16, 6e19),
+        (1e37, jnp.float32, 2e37),
+        (1e-30, jnp.float32, 2e-30),
+        (1e-12, jnp.float32, 2e-12),
+        (0.0, jnp.float32, 0.0),
+    ],
+)
+def test_a_norm_whose_square_is_out_of_range(value, dtype, norm, jit):
+    """The squares over- or underflow in float32; the norm does not."""
+    maybe_jit = jax.jit if jit else lambda f: f
+    grads = {"a": jnp.full((1, 3), value, dtype), "b": jnp.full(1, value, dtype), "c": None}
+    np.testing.assert_allclose(maybe_jit(gradtx.global_norm)(grads), norm, rtol=1e-2)
+
+
+def test_a_norm_out_of_range_is_exact_and_has_derivatives():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((64, 65)).astype(np.float32)
+    for unit in (2.0**80, 2.0**-90):
+        scaled = jnp.asarray(x * np.float32(unit))
+        expected = np.linalg.norm(np.asarray(scaled, np.float64))
+        np.testing.assert_allclose(gradtx.global_norm(scaled), expected, rtol=1e-6)
+        slope = jax.jit(jax.grad(gradtx.global_norm))(scaled)
+        np.testing.assert_allclose(slope, np.asarray(scaled) / expected, rtol=1e-5)
+    both = jax.vmap(gradtx.global_norm)(jnp.array([[3e19, 4e19], [3e-30, 4e-30], [3.0, np.inf]]))
+    np.testing.assert_allclose(both, [5e19, 5e-30, np.inf], rtol=1e-6)
+
+
+def test_float64_has_a_range_of_its_own(x64):
+    grads = {"a": jnp.full(3, 1e200), "b": jnp.full(1, 3e19, jnp.float32)}
+    np.testing.assert_allclose(gradtx.global_norm(grads), np.sqrt(3) * 1e200, rtol=1e-12)
+    small = {"a": jnp.full(4, 1e-200), "b": None}
+    np.testing.assert_allclose(gradtx.global_norm(small), 2e-200, rtol=1e-12)
+
+
+def test_a_norm_that_overflows_is_seen_by_a_guard_of_spikes():
+    """Finite gradients whose norm is not: nothing moves, and it is counted."""
+    clipped = gradtx.chain(gradtx.clip_by_global_norm(1.0), gradtx.sgd(1.0))
+    tx = gradtx.guard(clipped, spikes=gradtx.spikes(window=4, sigma=6.0), give_up_after=3)
+    params, grads = jnp.ones(4, jnp.bfloat16), jnp.full(4, 3e19, jnp.bfloat16)
+    params, state = jax.jit(tx.step)(grads, tx.init(params), params, value=jnp.array(1.0))
+    np.testing.assert_array_equal(params.astype(jnp.float32), 1.0)
+    assert (int(state.spikes), int(state.streak)) == (1, 1)

@@ -35,3 +35,13 @@ def test_small_rates_keep_their_digits_in_float32():
     tx = gradtx.step_and_shrink(1e-4)
     u, _ = tx.update(g, tx.init(params), params)
     assert float(u["w"][0]) == pytest.approx(1 / np.sqrt(1 + 1e-8) - 1, rel=1e-6)
+
+
+@pytest.mark.parametrize("coupling", ["independent", "schedule"])
+def test_a_share_of_more_than_all_is_refused(coupling):
+    with pytest.raises(ValueError, match=r"`rate` must be at most 1 .* but is 1\.5\. Is it"):
+        gradtx.decay(1.5, coupling=coupling)
+    gradtx.decay(1.0, coupling=coupling)
+    gradtx.decay(1.5)
+    with pytest.raises(ValueError, match="`rate` must be at most 1"):
+        gradtx.shrink_weights(2.0)

@@ -22,7 +22,7 @@ def same(left, right):
 def test_reset_starts_matching_parameters_anew_and_keeps_the_rest():
     tx = gx.with_ema(ADAM, 0.9)
     old = filled(tx, PARAMS)
-    new = reset(tx, old, PARAMS, "a/*")
+    new = reset(tx, old, PARAMS, "a/*", counts=False)
     fresh = export(tx, tx.init(PARAMS))
     for name, x in export(tx, new).items():
         same(x, fresh[name] if "/a/" in name else export(tx, old)[name])
@@ -81,9 +81,17 @@ def test_reset_refuses_a_pattern_that_matches_nothing():
 
 def test_first_updates_after_a_reset_are_as_large_as_the_page_says():
     tx = gx.scale_by_adam()
-    state = reset(tx, filled(tx, PARAMS)._replace(count=jnp.int32(10_000)), PARAMS, "c")
-    updates, _ = tx.update(gradients_like(PARAMS, 7), state, PARAMS)
-    np.testing.assert_allclose(np.abs(updates["c"]), 0.1 / np.sqrt(0.001), rtol=1e-3)
+    state = filled(tx, PARAMS)._replace(count=jnp.int32(10_000))
+    with pytest.warns(UserWarning, match="goes on at 10000 beside scale_by_adam/mu/c") as warned:
+        state = reset(tx, state, PARAMS, "c")
+    assert warned[0].filename == __file__ and "counts=False" in str(warned[0].message)
+    step, sizes = jax.jit(tx.update), []
+    for _ in range(40):
+        updates, state = step(gradients_like(PARAMS, 7), state, PARAMS)
+        sizes.append(float(np.abs(updates["c"][0])))
+    assert sizes[0] == pytest.approx(0.1 / np.sqrt(0.001), rel=1e-3)
+    assert np.argmax(sizes) == 11 and sizes[11] == pytest.approx(6.6, rel=0.01)
+    assert sizes[39] == pytest.approx(5, rel=0.01)
 
 
 def test_reset_of_a_pair_of_parameters_goes_by_the_fast_ones():
@@ -262,3 +270,18 @@ def test_calls_that_a_guard_counts_are_no_steps(around):
     saved = export(tx, state)
     _, report = restore(scheduled, params, saved, missing="init", counts="saved")
     assert report.counted == {"scale_by_learning_rate/count": 2}
+
+
+def test_resize_tells_swapped_parameters():
+    wider = PARAMS | {"c": jnp.ones(5)}
+    with pytest.raises(ValueError, match=r"mu/c has shape \(2,\).*\(5,\) in `old_params`.*swapped"):
+        resize(ADAM, filled(ADAM, PARAMS), wider, PARAMS)
+    with pytest.raises(ValueError, match="Are they those that the state was made for"):
+        resize(ADAM, filled(ADAM, PARAMS), wider, wider)
+
+
+def test_resize_starts_anew_what_has_another_number_of_axes():
+    new = PARAMS | {"c": jnp.ones((2, 2))}
+    state, report = resize(ADAM, filled(ADAM, PARAMS), PARAMS, new)
+    same(state[0].mu["c"], np.zeros((2, 2)))
+    assert report.reshaped["scale_by_adam/mu/c"] == ((2,), (2, 2))

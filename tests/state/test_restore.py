@@ -173,6 +173,7 @@ def test_another_number_of_rules_of_a_name_is_never_taken_for_it():
     with pytest.raises(ValueError, match="trace#1of2") as error:
         restore(tx, PARAMS, file)
     assert "rename={'trace/trace': 'trace#1of2/trace'}" in str(error.value)
+    assert "Which of several it was, #1 or #2, is for you to say." in str(error.value)
 
 
 GROUPS = gx.partition(
@@ -311,3 +312,31 @@ def test_restored_state_can_be_donated_with_its_parameters():
     params = jax.tree.map(jnp.copy, PARAMS)
     params, state = step(params, state)
     step(params, state)
+
+
+def test_counts_that_are_traced_cannot_be_taken_over():
+    file = {k: v for k, v in export(ADAM, filled(ADAM, PARAMS)).items() if "version" not in k}
+    tx = gx.adamw(gx.constant_schedule(0.1))
+
+    def state(saved, counts):
+        return restore(tx, PARAMS, saved, missing="init", counts=counts)[0]
+
+    assert int(jax.jit(lambda x: state(x, 7))(file)[2].count) == 7
+    with pytest.raises(ValueError, match=r"they are traced, .* give the number itself, counts=n"):
+        jax.jit(lambda x: state(x, "saved"))(file)
+
+
+def test_the_version_may_be_saved_under_a_prefix():
+    file = {f"opt/{name}": x for name, x in export(ADAM, filled(ADAM, PARAMS)).items()}
+    state, _ = restore(ADAM, PARAMS, file, rename=lambda name: name.removeprefix("opt/"))
+    same(state, filled(ADAM, PARAMS))
+    same(restore(ADAM, PARAMS, file, rename={"opt": ""})[0], state)
+
+
+def test_exchanged_names_are_shown_each():
+    params = {f"l{i}": {"w": jnp.ones(2)} for i in range(2)}
+    report = restore(ADAM, params, saved(ADAM, params), rename={"l0": "l1", "l1": "l0"})[1]
+    assert "scale_by_adam/mu/l1/w <- scale_by_adam/mu/l0/w" in str(report)
+    moved = {f"m{i}": {"w": jnp.ones(2)} for i in range(2)}
+    report = restore(ADAM, moved, saved(ADAM, params), rename={"l0": "m0", "l1": "m1"})[1]
+    assert "scale_by_adam/mu/m*/w <- scale_by_adam/mu/l*/w (2)" in str(report)

@@ -261,3 +261,66 @@ def test_torch_needs_the_number_of_steps():
         to_torch(tx, state, PARAMS, given, tensor=np.array, **CARRIED)
     there, _ = to_torch(tx, state, PARAMS, given, tensor=np.array, steps=7, **CARRIED)
     assert there["state"][1]["step"] == 7
+
+
+LEAF = {"w": jnp.ones(2)}
+
+
+def from_leaf(tx, given, counts="saved", **group):
+    """Return the state and the hints for one parameter, with what an optimizer keeps for it."""
+    groups = [group | {"params": [0]}]
+    there = {"state": {0: given}, "param_groups": groups}
+    state, report = from_torch(tx, LEAF, there, names=["w"], missing="init", counts=counts)
+    return state, report.hints
+
+
+def test_dampening_weighs_the_momentum_otherwise():
+    """torch's SGD with lr 0.1 and dampening 0.5 is one here with half the rate."""
+    given, group = {"momentum_buffer": np.full(2, 3.0)}, SGD | {"dampening": 0.5}
+    _, (hint,) = from_leaf(gx.sgd(0.1, momentum=0.9), given, **group)
+    assert "must be 0.5 times torch's lr, and is 0.1, in torch 0.05" in hint
+    tx = gx.sgd(0.05, momentum=0.9)
+    state, hints = from_leaf(tx, given, **group)
+    assert hints == ()
+    updates, _ = tx.update(LEAF, state, LEAF)
+    np.testing.assert_allclose(updates["w"], -0.1 * (0.9 * 3.0 + 0.5 * 1.0), rtol=1e-6)
+    mean = gx.chain(gx.ema(0.9, debias=False), gx.scale_by_learning_rate(1.0))
+    assert from_leaf(mean, given, 3, **SGD)[1] == ()  # 1 / (1 - 0.9) times torch's 0.1
+
+
+@pytest.mark.parametrize(
+    ("tx", "hints"),
+    [
+        (gx.sgd(0.1, momentum=0.9, weight_decay=0.1), 1),
+        (gx.chain(gx.add_decayed_weights(0.1), gx.sgd(0.1, momentum=0.9)), 0),
+    ],
+)
+def test_decay_of_sgd_acts_before_the_momentum(tx, hints):
+    found = from_leaf(tx, {"momentum_buffer": np.ones(2)}, **SGD | {"weight_decay": 0.1})[1]
+    assert (
+        list(found) == ["weight decay acts before the moments in torch, here it does not."][:hints]
+    )
+
+
+def test_decay_of_another_coupling_is_compared_by_its_share():
+    given, group = {"exp_avg": np.ones(2), "exp_avg_sq": np.ones(2), "step": 7}, ADAMW
+    group = group | {"weight_decay": 0.1}
+    tx = gx.adamw(0.1, weight_decay=gx.decay(0.1, coupling="independent"))
+    _, (hint,) = from_leaf(tx, given, **group)
+    assert "takes lr * weight_decay = 0.01 of a parameter in a step in torch, here 0.1, " in hint
+    for coupling in ("independent", "schedule"):
+        tx = gx.adamw(0.1, weight_decay=gx.decay(0.01, coupling=coupling))
+        assert from_leaf(tx, given, **group)[1] == ()
+
+
+def test_names_of_groups_are_in_the_order_of_the_groups():
+    """In the model's order arrays of one shape would be exchanged without a sign of it."""
+    kept = {"exp_avg": np.ones(2), "exp_avg_sq": np.ones(2), "step": 7}
+    groups = [ADAMW | {"params": [0]}, ADAMW | {"params": [1]}]
+    there = {"state": {0: kept, 1: kept}, "param_groups": groups}
+    params = {"actor": jnp.ones(2), "critic": jnp.ones(2)}
+    with pytest.raises(ValueError, match=r"for group in optimizer.param_groups for p in group\["):
+        from_torch(gx.adamw(0.1), params, there)
+    _, report = from_torch(gx.adamw(0.1), params, there, names=["critic", "actor"])
+    (hint,) = report.hints
+    assert "critic is in an earlier one than actor, which has its shape" in hint

@@ -180,3 +180,32 @@ def assert_same(one, other):
     one, other = nnx.as_pure(one), nnx.as_pure(other)
     assert jax.tree.structure(one) == jax.tree.structure(other)
     assert jax.tree.all(jax.tree.map(np.array_equal, one, other))
+
+
+@pytest.mark.parametrize("name", ["adam", "groups", "accumulate", "noise"])
+def test_a_saved_state_goes_on_in_a_new_optimizer(name):
+    """flax#4423: what is restored without the boxes of the optimizer breaks its next update."""
+    tx = gx.tunable(TRANSFORMATIONS[name])
+    model, optimizer, _ = trained(tx)
+    saved = gs.export(tx, optimizer.opt_state, to_host=True)
+    resumed = nnx.clone(model)
+    again = nnx.Optimizer(resumed, tx, wrt=nnx.Param)
+    again.opt_state, report = gs.restore(tx, None, saved, like=again.opt_state)
+    assert report.exact
+    for _ in range(3):
+        assert train_step(resumed, again) == train_step(model, optimizer)
+    for edit in (gs.reset(tx, again.opt_state, nnx.state(resumed, nnx.Param)), again.opt_state):
+        again.opt_state = gs.at_step(tx, edit, 9)
+        assert np.isfinite(train_step(resumed, again))
+
+
+def test_a_state_is_resized_in_the_boxes_of_the_new_optimizer():
+    tx = gx.adam(0.1)
+    old, new = nnx.Linear(2, 1, rngs=nnx.Rngs(0)), nnx.Linear(2, 4, rngs=nnx.Rngs(0))
+    before, after = (nnx.Optimizer(m, tx, wrt=nnx.Param) for m in (old, new))
+    shapes = [nnx.state(m, nnx.Param) for m in (old, new)]
+    after.opt_state, report = gs.resize(tx, before.opt_state, *shapes, like=after.opt_state)
+    assert "scale_by_adam/mu/kernel" in report.grown
+    nnx.jit(lambda m, o: o.update(m, nnx.state(m, nnx.Param)))(new, after)
+    with pytest.raises(TypeError, match=r"`state` is an Optimizer.* in its `opt_state`"):
+        gs.export(tx, after)
