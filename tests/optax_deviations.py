@@ -50,6 +50,7 @@ DEVIATIONS = {
             "None is float32 too, or wider where the gradients are",
         ),
     },
+    "dpsgd": {"seed": (REQUIRED, None, "`key` is the same; one of the two must be given")},
     "galore": {"project": (ABSENT, "smaller", _GALORE)},
     "muon": {"adam_nesterov": (ABSENT, False, _MUON)},
     "mechanize": {"clip_reward": (ABSENT, False, _MECHANIC)},

@@ -21,7 +21,6 @@ from .hints import look_like_state, why_no_transformation
 from .lifted import Lifted
 from .rule import Rule, schedule_of
 
-
 P = TypeVar("P")
 
 

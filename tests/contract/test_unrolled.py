@@ -97,7 +97,7 @@ def test_derivatives_are_finite(name):
     check(name)
 
 
-@pytest.mark.parametrize("name", ("scale_by_adam", "scale_by_factored_rms"))
+@pytest.mark.parametrize("name", ["scale_by_adam", "scale_by_factored_rms"])
 def test_derivatives_over_many_steps_are_finite(name):
     check_long(name)
 

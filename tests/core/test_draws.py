@@ -10,9 +10,9 @@ import gradtx as gx
 
 def test_one_key_for_two_is_refused():
     noise = gx.add_noise(0.3, 0.0, key=1)
-    with pytest.raises(ValueError, match="^chain: `add_noise` and `add_noise` have the same key"):
+    with pytest.raises(ValueError, match=r"^chain: `add_noise` and `add_noise` have the same key"):
         gx.chain(noise, gx.sgd(0.1), gx.add_noise(0.1, 0.0, seed=1))
-    with pytest.raises(ValueError, match="^named_chain: .* Give one of them another key"):
+    with pytest.raises(ValueError, match=r"^named_chain: .* Give one of them another key"):
         gx.named_chain(("a", gx.add_noise(0.3, 0.0)), ("b", gx.noisy_sgd(0.1)))
 
 

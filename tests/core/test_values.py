@@ -258,5 +258,5 @@ def test_what_is_no_config(config, hint):
 
 def test_near_miss_in_a_config():
     config = gx.adamw(0.1).to_config() | {"call": "adamwn"}
-    with pytest.raises(ValueError, match="is registered as 'adamwn'.* Did you mean 'adamw'"):
+    with pytest.raises(ValueError, match=r"is registered as 'adamwn'.* Did you mean 'adamw'"):
         gx.from_config(config)

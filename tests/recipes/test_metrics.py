@@ -41,8 +41,10 @@ def test_learning_rate_and_norms_come_out_of_a_plain_adamw():
     assert all(row["update_norm"] > 0 for row in rows)
 
 
+@pytest.mark.peers
 def test_a_training_state_of_flax_is_searched():
-    train_state = pytest.importorskip("flax.training.train_state")
+    from flax.training import train_state
+
     tx = gx.with_metrics(gx.sgd(0.1))
     state = train_state.TrainState.create(apply_fn=lambda p: p, params=PARAMS, tx=tx)
     state = jax.jit(lambda s: s.apply_gradients(grads=s.params))(state)

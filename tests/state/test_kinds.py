@@ -48,8 +48,8 @@ def test_what_holds_a_state_is_not_taken_for_it():
     @jax.tree_util.register_dataclass
     @dataclasses.dataclass
     class TrainState:
-        params: "Unresolved"  # noqa: F821  (as where types are imported for checkers alone)
-        opt_state: "Unresolved"  # noqa: F821
+        params: "Unresolved"  # noqa: F821  # pyright: ignore[reportUndefinedVariable]
+        opt_state: "Unresolved"  # noqa: F821  # pyright: ignore[reportUndefinedVariable]
 
     tx = gx.with_ema(gx.tunable(gx.adam(0.1)), 0.9)
     held = TrainState(PARAMS, tx.init(PARAMS))
