@@ -78,6 +78,8 @@ class Body:
     takes_any: bool = False
     # Whether it goes by the dtype of each parameter.
     by_dtype: ClassVar[bool] = False
+    # Whether it makes one step of several calls, so that what goes by steps must stand inside.
+    gathers: ClassVar[bool] = False
     # Why nothing behind it in a chain may change its updates, if that is so.
     last_because: ClassVar[str] = ""
     # Whether updates leave it as they came, or do so if they do inside.

@@ -5,13 +5,11 @@ from typing import Any
 
 from .composite import Branches, Sequence
 from .describe import register
-from .draws import check_draws
 from .foreign import Foreign
-from .last import check_last
 from .numerics import add, divide, multiply
-from .order import check_behind_accumulation
 from .rule import Rule
 from .scaled import check_order
+from .seams import check_seams
 from .state import EmptyState
 from .transformation import (
     GradientTransformation,
@@ -54,9 +52,7 @@ def chain(*transformations: Any) -> GradientTransformation:
     """
     children = tuple(as_transformation(t, "chain") for t in transformations)
     check_order("chain", children)
-    check_behind_accumulation("chain", children)
-    check_last("chain", children)
-    check_draws("chain", children)
+    check_seams("chain", children)
     return from_body(Sequence("chain", children))
 
 
@@ -85,9 +81,7 @@ def named_chain(*transformations: tuple[str, Any]) -> GradientTransformation:
             raise ValueError(f"named_chain: the name {name!r} must be used once, not twice.")
     children = tuple(as_transformation(t, "named_chain") for _, t in transformations)
     check_order("named_chain", children)
-    check_behind_accumulation("named_chain", children)
-    check_last("named_chain", children)
-    check_draws("named_chain", children)
+    check_seams("named_chain", children)
     return from_body(Sequence("named_chain", children, names))
 
 
