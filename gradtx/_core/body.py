@@ -10,8 +10,6 @@ import functools
 from collections.abc import Callable, Generator, Hashable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
-import jax.numpy as jnp
-
 from .flow import Flow
 from .hints import check_extra
 from .stage import FusedStage
@@ -136,21 +134,21 @@ class Body:
         """For each leaf whether it is known to be never moved, such as those of a frozen group."""
         return [False] * len(flow.leaves)
 
+    @property
+    def keeps_zero(self) -> bool:
+        """Whether its updates are 0 where all that ever comes in is 0, as far as is known."""
+        return False
+
     @functools.cached_property
     def may_leave_out(self) -> bool:
         """Whether `left_out` may find a leaf: free of cost where there are no frozen groups."""
         return any(body.may_leave_out for body in self.insides)
 
-    def left_out(self, flow: Flow, first: bool = False) -> list[bool]:
+    def left_out(self, flow: Flow) -> list[bool]:
         """For each leaf whether it is in a frozen group and not moved by anything behind it.
 
         Nothing of it is of use to anything: see `start_whole`, `run_whole` and `step_whole`.
-
-        Args:
-            flow: The updates of all leaves.
-            first: Whether a state is to be made: groups that do not fit the leaves raise.
         """
-        del first
         return [False] * len(flow.leaves)
 
     def emit(self, plan: "Plan") -> None:
@@ -290,7 +288,7 @@ def step(body: Body, flow: Flow, state: Any) -> tuple[Any, Any]:
 
 def start_whole(body: Body, flow: Flow) -> Any:
     """The state of a whole transformation: `start` for the leaves that are not left out."""
-    return start(body, _taking_part(body, flow, first=True))
+    return start(body, _taking_part(body, flow))
 
 
 def run_whole(body: Body, flow: Flow, state: Any, outermost: bool = True) -> Any:
@@ -298,8 +296,8 @@ def run_whole(body: Body, flow: Flow, state: Any, outermost: bool = True) -> Any
     part = _taking_part(body, flow)
     state = run(body, part, state, outermost)
     if part is not flow:
-        rows = zip(part.leaves, flow.leaves, _left_out(flow, part), strict=True)
-        flow.leaves = [jnp.zeros_like(g) if out else u for u, g, out in rows]
+        rows = zip(part.leaves, flow.zeros, _left_out(flow, part), strict=True)
+        flow.leaves = [zero if out else u for u, zero, out in rows]
         flow.taken, flow.noise_by = part.taken, part.noise_by
     return state
 
@@ -315,7 +313,7 @@ def step_whole(body: Body, flow: Flow, state: Any) -> tuple[Any, Any]:
     return params, state
 
 
-def _taking_part(body: Body, flow: Flow, first: bool = False) -> Flow:
+def _taking_part(body: Body, flow: Flow) -> Flow:
     """The flow of the leaves that are not left out.
 
     So frozen parameters cost nothing wherever the groups stand: neither a state around them nor a
@@ -323,12 +321,8 @@ def _taking_part(body: Body, flow: Flow, first: bool = False) -> Flow:
     """
     if not body.may_leave_out:
         return flow
-    out = body.left_out(flow, first)
-    if not any(out):
-        return flow
-    part = flow.restricted([not left for left in out])
-    part.groups_checked = first
-    return part
+    out = body.left_out(flow)
+    return flow.without(out) if any(out) else flow
 
 
 def _left_out(flow: Flow, part: Flow) -> list[bool]:

@@ -93,13 +93,23 @@ class Sequence(Composite):
     def width(self) -> int:
         return sum(body.width for body in self.bodies)
 
-    def resting(self, flow: Flow) -> list[bool]:
-        return self.bodies[-1].resting(flow) if self.bodies else super().resting(flow)
+    @functools.cached_property
+    def keeps_zero(self) -> bool:
+        return all(body.keeps_zero for body in self.bodies)
 
-    def left_out(self, flow: Flow, first: bool = False) -> list[bool]:
-        columns = [body.left_out(flow, first) for body in self.bodies if body.may_leave_out]
-        rows = zip(self.resting(flow), *columns, strict=True)
-        return [rests and any(out) for rests, *out in rows]
+    def resting(self, flow: Flow) -> list[bool]:
+        column = [False] * len(flow.leaves)
+        for body in self.bodies:
+            rows = zip(body.resting(flow), column, strict=True)
+            column = [rests or (rested and body.keeps_zero) for rests, rested in rows]
+        return column
+
+    def left_out(self, flow: Flow) -> list[bool]:
+        column = [False] * len(flow.leaves)
+        for body in self.bodies:
+            rows = zip(body.left_out(flow), body.resting(flow), column, strict=True)
+            column = [out or (before and (rests or body.keeps_zero)) for out, rests, before in rows]
+        return column
 
     def emit(self, plan: Plan) -> None:
         for body in self.bodies:

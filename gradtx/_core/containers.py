@@ -146,8 +146,17 @@ def _moved(made: Any, tree: Any) -> Any:
     old, new = _structure(made), _structure(tree)
     if old == new:
         return made
-    column = by_path(tree, made) if old.num_leaves == new.num_leaves else None
+    column = by_path(tree, made) if _same_paths(old, new) else None
     return None if column is None else new.unflatten(column)
+
+
+@functools.lru_cache(maxsize=256)
+def _same_paths(treedef: Any, other: Any) -> bool:
+    """Whether two trees have the same leaves, none of them further inside than in the other."""
+    if treedef.num_leaves != other.num_leaves:
+        return False
+    ours, theirs = (sorted(_texts(plain(_numbered(x)))) for x in (treedef, other))
+    return ours == theirs
 
 
 def in_containers_of_state(updates: Any, state: Any, params: Any) -> tuple[Any, Any]:
@@ -177,9 +186,9 @@ def _held_instead(state: Any, updates: Any, params: Any) -> Any:
     """The structure with the paths of the updates that is in a state, if theirs is not."""
     if _holds(state, updates):
         return None
-    mappings = [node for node in _nodes(state) if issubclass(_kind(node), Mapping)]
+    mappings = [node for node in _trees_in(state) if issubclass(_kind(node), Mapping)]
     for node in ([params] if _holds(state, params) else []) + mappings:
-        if node.num_leaves == updates.num_leaves and by_path(_numbered(node), _numbered(updates)):
+        if _same_paths(node, updates):
             return node
     return None
 
@@ -189,9 +198,41 @@ def _numbered(treedef: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=256)
-def _holds(treedef: Any, top: Any) -> bool:
-    """Whether a tree, or one in it, has the containers of another."""
-    return any(_is_top_of(top, node) for node in _nodes(treedef))
+def _holds(state: Any, top: Any) -> bool:
+    """Whether a tree in a state has the containers of another."""
+    return any(_is_top_of(top, node) for node in _trees_in(state))
+
+
+def _trees_in(state: Any) -> list[Any]:
+    """The structures in that of a state that are no dict or tuple of states.
+
+    The keys of such a dict are names of groups or links, which may be those of parameters.
+    """
+    found: list[Any] = []
+
+    def look(node: Any) -> bool:
+        at = len(found)
+        found.append(node)
+        has_states = max(map(look, node.children()), default=False)
+        if has_states and _kind(node) in (dict, tuple):
+            del found[at]
+        return has_states or _is_state(_kind(node))
+
+    look(state)
+    return found
+
+
+@functools.lru_cache(maxsize=512)
+def _is_state(kind: type) -> bool:
+    """Whether a type is that of a state, by its annotations or, as those of Optax, by its name."""
+    from .state import fields_of  # which needs this module
+
+    if not (issubclass(kind, tuple) and hasattr(kind, "_fields")):
+        return False
+    try:
+        return kind.__name__.endswith("State") or bool(fields_of(kind))
+    except (TypeError, NameError):
+        return False
 
 
 def _kind(treedef: Any) -> type:

@@ -54,8 +54,9 @@ class Flow:
         dtypes: For each leaf the dtype in which its gradient came.
         splits: For each leaf the mesh axes that its axes are split over inside a
             `jax.shard_map`, or None: see `reduce.Split`.
-        whole: Inside a `jax.shard_map`, the parameters as ShapeDtypeStructs of their whole shapes,
-            for functions that decide by shapes; else None.
+        whole: What functions of the parameters that decide by paths or shapes are told, if not the
+            parameters of this flow: inside a `jax.shard_map` ShapeDtypeStructs of their whole
+            shapes, and where some are left out all of them; else None.
         casting: Whether the stage now running is the last of the outermost transformation, so
             that its updates must have those dtypes again.
         taken: Whether this is a step: False, or a boolean scalar, where a guard or an accumulation
@@ -65,8 +66,8 @@ class Flow:
         meter: What to measure of the last stage, if anybody asks; else None.
         group: Names of the groups that these leaves are, outermost first.
         outside: For a group of leaves, what it needs for a number over all leaves; else None.
-        groups_checked: Whether it is known that the groups inside fit the leaves, some of which
-            are left out here.
+        left_out: For each leaf whether it is None here because nothing in the whole transformation
+            moves it. Groups and masks are still told of it, by `whole`.
     """
 
     def __init__(self, owner: str, updates: Any, params: Any, extra: dict):
@@ -102,7 +103,7 @@ class Flow:
         self.meter: Meter | None = None
         self.group: tuple[str, ...] = ()
         self.outside: Outside | None = None
-        self.groups_checked = False
+        self.left_out = [False] * len(self.leaves)
         self._shapes_are_checked = False
 
     def check_shapes(self, of_examples: bool = False) -> None:
@@ -192,7 +193,7 @@ class Flow:
         def subtree(tree: Any) -> Any:
             return treedef.unflatten(self.treedef.flatten_up_to(tree)[here])
 
-        lists = ("leaves", "trainable", "dtypes", "splits")
+        lists = ("leaves", "trainable", "dtypes", "splits", "left_out")
         other = self.branch(treedef=treedef, tree=subtree(self.tree), meter=None)
         other.__dict__.update({name: getattr(self, name)[here] for name in lists})
         if self.params is not None:
@@ -279,6 +280,28 @@ class Flow:
         if self.reports is not None:
             self.reports.append(Report(name, self.group, value, when))
 
+    @property
+    def zeros(self) -> list:
+        """Updates of 0 in the dtypes of these: of the parameters' shapes, where there are any."""
+        rows = zip(self.leaves, self.param_arrays, self.trainable, strict=True)
+        return [
+            jnp.zeros_like(g, shape=None if p is None else p.shape) if on else g
+            for g, p, on in rows
+        ]
+
+    @property
+    def present(self) -> list[bool]:
+        """For each leaf whether it is to be trained here, or would be if it were not left out."""
+        return [on or out for on, out in zip(self.trainable, self.left_out, strict=True)]
+
+    def without(self, out: list[bool]) -> "Flow":
+        """The flow of the leaves that are not left out."""
+        part = self.restricted([not left for left in out])
+        part.left_out = out
+        given = self.tree if self.params_tree is None else self.params_tree
+        part.whole = given if self.whole is None else self.whole
+        return part
+
     def restricted(self, kept: list[bool]) -> "Flow":
         """A flow of some of the leaves; in the place of the others it has None everywhere."""
         tree = self._only(kept, self.treedef.flatten_up_to(self.tree))
@@ -291,6 +314,7 @@ class Flow:
             "trainable": [on and keep for on, keep in zip(self.trainable, kept, strict=True)],
             "dtypes": self._only(kept, self.dtypes),
             "whole": whole,
+            "left_out": [out and keep for out, keep in zip(self.left_out, kept, strict=True)],
             "outside": None,
         }
         if self.params is not None:

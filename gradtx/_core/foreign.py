@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from . import leaves
+from .arguments import is_function
 from .body import Body
 from .flow import Flow
 from .leaves import as_array
@@ -51,7 +52,7 @@ class Foreign(Body):
         return jax.eval_shape(start, [given[i] for i in places])
 
     def update(self, flow: Flow, state: Any) -> Any:
-        updates, state = self.call(flow.as_given(), state, flow.params_tree, flow.extra)
+        updates, state = self.call(flow.as_given(), state, flow.params_tree, _extra_of(flow))
         returned = leaves.align(
             flow.treedef,
             updates,
@@ -76,6 +77,60 @@ class Foreign(Body):
             f"must be an array like the one given to it, {leaves.describe_leaf(given)}, but is "
             f"{leaves.describe_leaf(new)}."
         )
+
+
+def masked_like(flow: Flow, kept: list[bool], x: Any) -> Any:
+    """An extra argument like the updates with None for the leaves not kept; others as they are."""
+    column, treedef = leaves.flatten(x)
+    if treedef != flow.treedef:
+        return x
+    return treedef.unflatten([v if keep else None for v, keep in zip(column, kept, strict=True)])
+
+
+def _lacking(flow: Flow, kept: list[bool], x: Any) -> Any:
+    """The same, but a tree of other shapes, such as one of tags, stays as it is, too."""
+    column, treedef = leaves.flatten(x)
+    if treedef != flow.treedef:
+        return x
+    like = flow.leaves if flow.params is None else flow.all_params
+    pairs = zip(column, like, strict=True)
+    if all(v is None or p is None or np.shape(v) == np.shape(p) for v, p in pairs):
+        return masked_like(flow, kept, x)
+    return x
+
+
+def _extra_of(flow: Flow) -> dict[str, Any]:
+    """The extra arguments for a flow that may lack some of the leaves.
+
+    Trees of the shapes of the parameters lack them, too. Functions of the parameters get all of
+    them, and the extra arguments that are passed on to them as they were.
+    """
+    kept = [leaf is not None for leaf in flow.treedef.flatten_up_to(flow.tree)]
+    if all(kept):
+        return flow.extra
+    extra = {}
+    for key, x in flow.extra.items():
+        of_params = is_function(x) or isinstance(x, jax.tree_util.Partial)
+        extra[key] = _of_all(flow, kept, x, extra) if of_params else _lacking(flow, kept, x)
+    return extra
+
+
+def _of_all(flow: Flow, kept: list[bool], function: Callable, extra: dict) -> Callable[..., Any]:
+    """A function of all parameters as one of those that the flow has."""
+
+    @functools.wraps(function, updated=())  # whoever looks sees its signature
+    def of_some(*args: Any, **kwargs: Any) -> Any:
+        if args:
+            column, treedef = leaves.flatten(args[0])
+            same = treedef == flow.treedef
+            args = (flow.all_params_at(column) if same else args[0], *args[1:])
+        passed_on = {
+            key: flow.extra[key] if key in extra and x is extra[key] else x
+            for key, x in kwargs.items()
+        }
+        return _lacking(flow, kept, function(*args, **passed_on))
+
+    return of_some
 
 
 def _takes(update: Callable) -> tuple[tuple[str, ...], bool]:

@@ -153,8 +153,9 @@ def need_extra(owner: str, names: Iterable[str], given: Iterable[str], why: str 
 def check_extra(owner: str, given: Mapping[str, Any], known: set[str], options: set[str]) -> None:
     """Raise if an extra argument was meant for something that is not here, or is misspelt.
 
-    What several transformations of Optax take, such as `value`, may go to any. A name that
-    resembles none is for somebody else.
+    What several transformations of Optax take, such as `value`, may go to any, and is meant by
+    what is nearly called so; but `values` may be somebody else's where nothing takes `value`. A
+    name that resembles none is for somebody else.
 
     Args:
         owner: Who was given them.
@@ -164,16 +165,18 @@ def check_extra(owner: str, given: Mapping[str, Any], known: set[str], options: 
 
     Raises:
         TypeError: If one that only an `accumulate` takes is given to what has none, or one is
-            nearly called like one of ours.
+            nearly called like one that may be given.
     """
     needed = known - options  # another message says if those are missing
-    absent = [name for name in {*options, *_EXTRAS} if name not in given and name not in needed]
+    anywhere = {name for name, why in _EXTRAS.items() if not why}
+    absent = sorted((options | anywhere) - needed - set(given))
     for name in given:
         if name in known or any(_takes(function, name) for function in given.values()):
             continue
         if why := _EXTRAS.get(name):
             raise TypeError(f"{owner}: nothing here takes the extra argument `{name}`. {why}")
-        close = [] if name in _EXTRAS else difflib.get_close_matches(name, absent, 1, 0.8)
+        likely = [x for x in absent if x in known or name != f"{x}s"]
+        close = [] if name in _EXTRAS else difflib.get_close_matches(name, likely, 1, 0.8)
         if close:
             raise TypeError(
                 f"{owner}: no extra argument is called `{name}`. Did you mean `{close[0]}`?"

@@ -54,6 +54,10 @@ class Lifted(Body):
     def passes(self) -> bool:
         return self.rule.passes
 
+    @property
+    def keeps_zero(self) -> bool:
+        return self.rule.passes or self.rule.keeps_zero
+
     def emit(self, plan: Plan) -> None:
         plan.rule(self)
 

@@ -28,7 +28,7 @@ def all_of(*masks: Any) -> Any:
     return _AllOf(given) if len(given) > 1 else given[0] if given else None
 
 
-def over_leaves(flow: Flow, owner: str, mask: Any) -> list[bool]:
+def over_leaves(flow: Flow, owner: str, mask: Any, among: list[bool] | None = None) -> list[bool]:
     """What a mask says of each leaf of a flow; False for those that cannot be trained.
 
     Args:
@@ -36,9 +36,11 @@ def over_leaves(flow: Flow, owner: str, mask: Any) -> list[bool]:
         owner: Who was given the mask, for messages.
         mask: A tree of booleans, a prefix of it, a function of the parameters to one, or what
             `all_of` returned.
+        among: The leaves that are asked for; None for those that are trained.
     """
+    among = flow.trainable if among is None else among
     if isinstance(mask, _AllOf):
-        columns = [over_leaves(flow, owner, m) for m in mask.masks]
+        columns = [over_leaves(flow, owner, m, among) for m in mask.masks]
         return [all(flags) for flags in zip(*columns, strict=True)]
     if isinstance(mask, (str, re.Pattern)):
         text = repr(mask if isinstance(mask, str) else mask.pattern)
@@ -47,7 +49,7 @@ def over_leaves(flow: Flow, owner: str, mask: Any) -> list[bool]:
             f"but is {text}. A pattern of paths? Give gradtx.matching({text})."
         )
     given = spread(flow, owner, "the mask", "booleans", mask)
-    flags = [as_flag(x) if on else False for x, on in zip(given, flow.trainable, strict=True)]
+    flags = [as_flag(x) if on else False for x, on in zip(given, among, strict=True)]
     for index, flag in enumerate(flags):
         if flag is None:
             traced = leaves.is_traced(given[index])
@@ -73,8 +75,9 @@ def spread(flow: Flow, owner: str, what: str, of_what: str, given: Any) -> list:
     if not flow.leaves:
         return []  # the stand-in for the parameters that tree.map_params gives to init
     tree = flow.tree if flow.params_tree is None else flow.params_tree
+    tree = tree if flow.whole is None else flow.whole
     if is_function(given):
-        given = given(tree if flow.whole is None else flow.whole)
+        given = given(tree)
     try:
         full = jax.tree_util.tree_broadcast(given, tree, is_leaf=lambda x: x is None)
         return flow.treedef.flatten_up_to(full)

@@ -49,6 +49,7 @@ class Rule:
             does: then they must not be those of a loss times a scale.
         still: Whether u is 0 whatever comes in, so that the parameter rests.
         passes: Whether u is what comes in.
+        keeps_zero: Whether u is 0 wherever what comes in is 0, as in a scale or a clip.
         params: Whether `update`, `accumulate` or `measure` read the parameter p.
         extras: Names of the extra arguments of `update` that `shared` reads.
         defaults: (name, number) for those of the `extras` that may be left out.
@@ -76,6 +77,7 @@ class Rule:
     absolute: bool = False
     still: bool = False
     passes: bool = False
+    keeps_zero: bool = False
     params: bool = False
     extras: tuple[str, ...] = ()
     defaults: tuple[tuple[str, float], ...] = ()

@@ -26,15 +26,15 @@ def check_seams(owner: str, parts: Sequence[Any]) -> None:
 def _check_behind_accumulation(owner: str, parts: Sequence[Any]) -> None:
     """Raise if something that goes by steps stands where it is run at every micro-step.
 
-    What has no state and makes nothing of nothing may stand there: a scale, a clip.
+    What has no state and makes nothing of nothing may stand there: a scale, a clip. An accumulation
+    in one of several groups is not looked at: what stands behind may be for other leaves.
 
     Raises:
         ValueError: If something does.
     """
     gathers = None
     for part in parts:
-        inside = list(every_body(part.update.body))
-        for body in inside if gathers else ():
+        for body in every_body(part.update.body) if gathers else ():
             if why := _done_at_every_call(body):
                 label = part.update.label
                 who = "it" if label == body.name else f"its `{body.name}`"
@@ -43,8 +43,16 @@ def _check_behind_accumulation(owner: str, parts: Sequence[Any]) -> None:
                     f"every micro-step, on updates of zero at most of them. Put it inside: "
                     f"{gathers}(chain(..., {label}(...)), every)."
                 )
-        found = (body.name for body in inside if body.gathers)
+        found = (body.name for body in _of_all_leaves(part.update.body) if body.gathers)
         gathers = gathers or next(found, None)
+
+
+def _of_all_leaves(body: Body) -> Iterator[Body]:
+    """A body and those that it is made of, but for those inside of what divides the leaves."""
+    yield body
+    if type(body).groups_of is Body.groups_of:
+        for inside in body.insides:
+            yield from _of_all_leaves(inside)
 
 
 def _done_at_every_call(body: Body) -> str | None:

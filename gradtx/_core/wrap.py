@@ -57,8 +57,12 @@ class Around(Body):
     def resting(self, flow: Flow) -> list[bool]:
         return self.body.resting(flow)
 
-    def left_out(self, flow: Flow, first: bool = False) -> list[bool]:
-        return self.body.left_out(flow, first)
+    @property
+    def keeps_zero(self) -> bool:
+        return self.body.keeps_zero
+
+    def left_out(self, flow: Flow) -> list[bool]:
+        return self.body.left_out(flow)
 
     def emit(self, plan: Plan) -> None:
         self.body.emit(plan)
@@ -103,10 +107,14 @@ class Wrapper(Body):
             return self.insides[0].resting(flow)
         return super().resting(flow)
 
-    def left_out(self, flow: Flow, first: bool = False) -> list[bool]:
+    @property
+    def keeps_zero(self) -> bool:
+        return self.moves_as_inside and all(body.keeps_zero for body in self.insides)
+
+    def left_out(self, flow: Flow) -> list[bool]:
         if self.moves_as_inside or self.rests_as_inside:
-            return self.insides[0].left_out(flow, first)
-        return super().left_out(flow, first)
+            return self.insides[0].left_out(flow)
+        return super().left_out(flow)
 
     def parts(self) -> Iterator[tuple[str, Any]]:
         labels = self.inside if len(self.inside) > 1 else ("",)

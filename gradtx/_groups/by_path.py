@@ -69,8 +69,9 @@ class _Groups(Routed):
     def may_leave_out(self) -> bool:
         return any(rule.to is None for rule in self.rules) or super().may_leave_out
 
-    def check_groups(self, flow: Flow) -> None:
+    def init(self, flow: Flow) -> Any:
         check_used(self.name, self.rules, rows_of(flow))
+        return super().init(flow)
 
     def inner_states(self, state: Any) -> list[Inside]:
         names = [rule.name for rule in self.trained]
@@ -116,8 +117,9 @@ class _Trainable(Routed):
     def may_leave_out(self) -> bool:
         return True
 
-    def check_groups(self, flow: Flow) -> None:
+    def init(self, flow: Flow) -> Any:
         check_used(self.name, self.rules[:1], rows_of(flow))
+        return super().init(flow)
 
     def inner_states(self, state: Any) -> list[Inside]:
         return [Inside("", self.inner.update.body, state)]

@@ -53,7 +53,13 @@ class _Masked(Routed):
     mask: Any
 
     def groups_of(self, flow: Flow) -> list[Group]:
-        return [Group(None, self.inner.update.body, masks.over_leaves(flow, self.name, self.mask))]
+        return [
+            Group(
+                None,
+                self.inner.update.body,
+                masks.over_leaves(flow, self.name, self.mask, flow.present),
+            )
+        ]
 
     def inner_states(self, state: Any) -> list[Inside]:
         state = check_state(self.name, MaskedState, state)
@@ -118,7 +124,7 @@ class _Partition(Routed):
             Group(
                 label,
                 tx.update.body,
-                [on and of == label for on, of in zip(flow.trainable, labels, strict=True)],
+                [on and of == label for on, of in zip(flow.present, labels, strict=True)],
             )
             for label, tx in self.transforms.items()
         ]

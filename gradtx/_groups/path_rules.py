@@ -34,9 +34,11 @@ def assigned(owner: str, rules: Sequence[PathRule], flow: Flow) -> list[int | No
         )
 
     column = spread(flow, owner, "the groups", "numbers", numbered)
-    column = [at if on else None for at, on in zip(column, flow.trainable, strict=True)]
-    pairs = zip(column, paths_of(flow.tree), flow.trainable, strict=True)
+    column = [at if on else None for at, on in zip(column, flow.present, strict=True)]
+    pairs = zip(column, paths_of(flow.tree), flow.present, strict=True)
     if without := [path for at, path, on in pairs if on and at is None]:
+        for rule in rules:  # is one of them misspelt?
+            check_known(owner, rule.pattern, [path for path, _, _ in rows_of(flow)])
         raise ValueError(
             f'{owner}: no rule matches {listed(without)}. Add a last rule ("*", transformation) '
             'for the rest, or ("*", None) to freeze it.'
@@ -82,4 +84,4 @@ def check_used(
 
 def rows_of(flow: Flow) -> list[tuple]:
     tree = flow.tree if flow.whole is None else flow.whole
-    return list(zip(paths_of(tree), leaves.flatten(tree)[0], flow.trainable, strict=True))
+    return list(zip(paths_of(tree), leaves.flatten(tree)[0], flow.present, strict=True))

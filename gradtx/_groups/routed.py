@@ -3,11 +3,9 @@
 import dataclasses
 from typing import Any, ClassVar
 
-import jax.numpy as jnp
-
-from .._core import leaves
 from .._core.body import Body, Group, Purpose, run, start, step
 from .._core.flow import Flow
+from .._core.foreign import masked_like
 from .._core.outside import group_of
 from .._core.wrap import Wrapper
 
@@ -51,23 +49,16 @@ class Routed(Wrapper):
             column = _joined(group, rests, column)
         return column
 
-    def check_groups(self, flow: Flow) -> None:
-        """Raise if the groups do not fit the leaves for which a state is to be made."""
-
-    def left_out(self, flow: Flow, first: bool = False) -> list[bool]:
+    def left_out(self, flow: Flow) -> list[bool]:
         column = [False] * len(flow.leaves)
-        if first:
-            self.check_groups(flow)
         for group in self.groups_of(flow):
             out = list(group.kept)
             if group.body is not None:
-                out = group.body.left_out(flow.restricted(group.kept), first)
+                out = group.body.left_out(flow.restricted(group.kept))
             column = _joined(group, out, column)
         return column
 
     def init(self, flow: Flow) -> Any:
-        if not flow.groups_checked:
-            self.check_groups(flow)
         dropped = _dropped_in(self.groups_of(flow), flow)
         moving = self._moving(flow)
         states = [start(g.body, _flow_of(g, flow, dropped, self.counts)) for g in moving]
@@ -75,8 +66,8 @@ class Routed(Wrapper):
 
     def update(self, flow: Flow, state: Any) -> Any:
         divided, new = _Divided(self, flow, state), []
-        rests = divided.rests
-        column = [jnp.zeros_like(g) if r else g for g, r in zip(flow.leaves, rests, strict=True)]
+        rows = zip(flow.leaves, flow.zeros, divided.rests, strict=True)
+        column = [zero if rests else g for g, zero, rests in rows]
         for group, branch, inner in divided.parts:
             new.append(run(group.body, branch, inner, outermost=flow.casting))
             column = _joined(group, branch.leaves, column)
@@ -132,7 +123,7 @@ class _Divided:
         part = _flow_of(group, flow, self.dropped, body.counts)
         if body.mask_extras:
             extra = flow.extra.items()
-            part.extra = {key: _masked_like(flow, group.kept, x) for key, x in extra}
+            part.extra = {key: masked_like(flow, group.kept, x) for key, x in extra}
         return part
 
     def tell(self) -> None:
@@ -182,10 +173,3 @@ def _in_any(groups: list[Group], flow: Flow) -> list[bool]:
 
 def _any_of(columns: list[list[bool]], flow: Flow) -> list[bool]:
     return [any(flags) for flags in zip([False] * len(flow.leaves), *columns, strict=True)]
-
-
-def _masked_like(flow: Flow, kept: list[bool], x: Any) -> Any:
-    column, treedef = leaves.flatten(x)
-    if treedef != flow.treedef:
-        return x
-    return treedef.unflatten([v if keep else None for v, keep in zip(column, kept, strict=True)])

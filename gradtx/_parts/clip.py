@@ -44,7 +44,7 @@ def _clip_entries(g, state, p, h):
     return jnp.clip(g, -h.max_delta, h.max_delta), state
 
 
-_CLIP = Rule(_clip_entries, absolute=True)
+_CLIP = Rule(_clip_entries, absolute=True, keeps_zero=True)
 
 
 @transformation
@@ -106,6 +106,7 @@ _CLIP_BY_GLOBAL_NORM = Rule(
     conclude=_clipping_factor,
     everywhere=None,
     absolute=True,
+    keeps_zero=True,
     reports=(("clip_scale", "factor"),),
 )
 _SCOPES = {
@@ -142,7 +143,7 @@ def _clip_block_norm(g, state, p, h):
     return g * shrinking(norm(g), h.max_norm), state
 
 
-_CLIP_BY_BLOCK_NORM = Rule(_clip_block_norm, absolute=True)
+_CLIP_BY_BLOCK_NORM = Rule(_clip_block_norm, absolute=True, keeps_zero=True)
 
 
 @transformation
@@ -174,7 +175,7 @@ def _clip_block_rms(g, state, p, h):
     return g * shrinking(root_mean_square(g), h.threshold), state
 
 
-_CLIP_BY_BLOCK_RMS = Rule(_clip_block_rms, absolute=True)
+_CLIP_BY_BLOCK_RMS = Rule(_clip_block_rms, absolute=True, keeps_zero=True)
 
 
 @transformation
@@ -220,4 +221,4 @@ def _clip_units(g, state, p, h):
     return g * shrinking(unit_norm(g, h.axis), limit), state
 
 
-_ADAPTIVE_GRAD_CLIP = Rule(_clip_units, params=True, absolute=True)
+_ADAPTIVE_GRAD_CLIP = Rule(_clip_units, params=True, absolute=True, keeps_zero=True)

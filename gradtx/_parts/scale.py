@@ -22,15 +22,17 @@ def _scaled_against(g, state, p, h):
     return -h.step_size * g, state
 
 
-_SCALE = Rule(_scaled)
+_SCALE = Rule(_scaled, keeps_zero=True)
 _SCALE_BY_SCHEDULE = Rule(
     _scaled, state=ScaleByScheduleState, reports=(("step_size", "step_size"),)
 )
 _RATE = (("learning_rate", "step_size"),)
-_ASCEND = Rule(_scaled, reports=_RATE)
-_ASCEND_BY_SCHEDULE = Rule(_scaled, state=ScaleByScheduleState, reports=_RATE)
-_DESCEND = Rule(_scaled_against, reports=_RATE)
-_DESCEND_BY_SCHEDULE = Rule(_scaled_against, state=ScaleByScheduleState, reports=_RATE)
+_ASCEND = Rule(_scaled, reports=_RATE, keeps_zero=True)
+_ASCEND_BY_SCHEDULE = Rule(_scaled, state=ScaleByScheduleState, reports=_RATE, keeps_zero=True)
+_DESCEND = Rule(_scaled_against, reports=_RATE, keeps_zero=True)
+_DESCEND_BY_SCHEDULE = Rule(
+    _scaled_against, state=ScaleByScheduleState, reports=_RATE, keeps_zero=True
+)
 
 
 @transformation

@@ -127,10 +127,10 @@ class _Lookahead(Wrapper):
             return [False] * len(flow.leaves)
         return self.inner.update.body.resting(flow)
 
-    def left_out(self, flow: Flow, first: bool = False) -> list[bool]:
+    def left_out(self, flow: Flow) -> list[bool]:
         if not self.slow_in_state:
             return [False] * len(flow.leaves)
-        return self.inner.update.body.left_out(flow, first)
+        return self.inner.update.body.left_out(flow)
 
     def init(self, flow: Flow) -> Any:
         fast = flow.child(0) if self._pair(flow.tree) else flow

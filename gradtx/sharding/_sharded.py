@@ -130,7 +130,7 @@ class Sharded(SameState):
         local = flow.branch(splits=places.splits, whole=places.whole, extra=extra, **changed)
         local.leaves = places.hold(flow.leaves)
         state = bodies.run_whole(self.inner.update.body, local, state, flow.casting)
-        flow.taken = local.taken
+        flow.taken, flow.noise_by = local.taken, local.noise_by
         return local, places.hold_state(self.inner, state, self.state_specs)
 
     def _places(self, flow: Flow, arrays: list) -> Places:

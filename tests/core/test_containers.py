@@ -3,7 +3,7 @@
 import collections
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -148,6 +148,54 @@ def test_without_parameters_the_state_tells_its_mappings():
 
     state, _ = jax.lax.scan(body, tx.init(collections.OrderedDict(PLAIN)), None, length=3)
     assert set(seen) == {dict} and type(state.trace) is collections.OrderedDict
+
+
+class Pair(NamedTuple):
+    w: Any
+    b: Any
+
+
+RATE = gx.linear_schedule(0.1, 0.01, 10)
+OWN_STATES = {
+    "partition": (gx.partition({k: gx.sgd(RATE) for k in "wb"}, Pair("w", "b")), Pair(W, B)),
+    "groups": (gx.groups(("w", gx.sgd(RATE)), ("b", gx.sgd(RATE))), Pair(W, B)),
+    "named_chain": (gx.named_chain(*((k, gx.scale_by_schedule(RATE)) for k in "01")), [W, B]),
+    "of a chain": (gx.chain(gx.groups(("w", gx.sgd(RATE)), ("b", gx.sgd(RATE)))), Pair(W, B)),
+}
+
+
+@pytest.mark.parametrize(("tx", "params"), OWN_STATES.values(), ids=OWN_STATES)
+def test_a_dict_of_states_is_no_tree_of_parameters(tx, params):
+    state = tx.init(params)
+    updates, after = tx.update(params, state, params)
+    assert jax.tree.structure(updates) == jax.tree.structure(params)
+    assert jax.tree.structure(after) == jax.tree.structure(state)
+    assert [x.shape for x in jax.tree.leaves(updates)] == [W.shape, B.shape]
+
+
+class OfOptaxState(NamedTuple):
+    trace: Any
+
+
+def same(updates, state, params=None):
+    """Need the containers of the state, as every transformation of Optax does."""
+    return jax.tree.map(lambda u, t: u, updates, state.trace), state
+
+
+FOREIGN = (OfOptaxState, same)
+
+
+@pytest.mark.parametrize("kind", [collections.OrderedDict, Hiding])
+@pytest.mark.parametrize("part", [gx.trace(0.9), FOREIGN], ids=["trace", "foreign"])
+def test_groups_named_as_parameters_hold_these_in_other_mappings(part, kind):
+    tx, params = gx.groups(("w", part), ("b", part)), {"w": W, "b": B}
+    for start, given in ((kind(params), params), (params, kind(params))):
+        state = tx.init(start)
+        for moved in (given, start, None):
+            updates, after = tx.update(given, state, moved)
+            assert jax.tree.structure(updates) == jax.tree.structure(given)
+            assert jax.tree.structure(after) == jax.tree.structure(state)
+            np.testing.assert_array_equal(updates["w"], W)
 
 
 def test_other_containers_than_mappings_are_told_apart():

@@ -1,5 +1,7 @@
 """Bare pairs of functions in chains of gradtx, and the extra arguments they take."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -198,3 +200,72 @@ def test_a_pair_may_make_one_gradient_of_those_of_many_examples():
         gx.sgd(1.0).update(examples, gx.sgd(1.0).init(params), params)
     with pytest.raises(ValueError, match="must have a leading axis of examples"):
         tx.update(params, tx.init(params), params)
+
+
+SOME = {"body": {"w": jnp.full((2, 3), 2.0), "b": jnp.ones(3)}, "rest": {"w": jnp.full(2, 3.0)}}
+
+
+def squares(params, like=None):
+    like = jax.tree.map(jnp.zeros_like, params) if like is None else like
+    terms = jax.tree.map(lambda x, y: jnp.sum((x - y) ** 2), params, like)
+    return terms["body"]["w"] + terms["body"]["b"] + terms["rest"]["w"]
+
+
+def some_of(inner):
+    return {
+        "trainable": gx.trainable(inner, "body/*"),
+        "groups": gx.groups(("body/*", inner), ("*", gx.set_to_zero())),
+        "masked": gx.chain(
+            gx.masked(inner, {"body": {"w": True, "b": True}, "rest": {"w": False}}),
+            gx.trainable(gx.identity(), "body/*"),
+        ),
+        "frozen behind": gx.chain(inner, gx.trainable(gx.identity(), "body/*")),
+    }
+
+
+@pytest.mark.parametrize("how", some_of(gx.identity()))
+@pytest.mark.parametrize("search", ["backtracking", "zoom"])
+def test_a_line_search_of_optax_for_some_leaves(how, search):
+    optax = pytest.importorskip("optax")
+    made = getattr(optax, f"scale_by_{search}_linesearch")(10)
+    tx = some_of(gx.chain(gx.sgd(3.0), made))[how]
+    like = jax.tree.map(lambda x: x / 2, SOME)
+
+    @jax.jit
+    def step(params, state):
+        value, grad = jax.value_and_grad(squares)(params, like)
+        extra = {"value": value, "grad": grad, "value_fn": squares, "like": like}
+        return tx.step(grad, state, params, **extra)
+
+    params, state, values = SOME, tx.init(SOME), [squares(SOME, like)]
+    for _ in range(4):
+        params, state = step(params, state)
+        values.append(squares(params, like))
+    np.testing.assert_array_equal(params["rest"]["w"], SOME["rest"]["w"])
+    assert all(after <= before for before, after in itertools.pairwise(values))
+    stays = jnp.sum((SOME["rest"]["w"] - like["rest"]["w"]) ** 2)
+    np.testing.assert_allclose(stays, 4.5)
+    assert values[-1] - stays < 0.3 * (values[0] - stays)
+
+
+def test_a_pair_for_some_leaves_gets_gradients_of_those_from_a_function():
+    def update(updates, state, params, *, grad_fn, grad, value, batch):
+        nearby = grad_fn(jax.tree.map(lambda p: p + 1, params))
+        return jax.tree.map(lambda u, n, g: u + n + g + value + batch, updates, nearby, grad), state
+
+    tx, grads = gx.trainable((lambda params: (), update), "body/*"), jax.grad(squares)(SOME)
+    extra = {"grad_fn": jax.grad(squares), "grad": grads, "value": 0.5, "batch": jnp.ones(3)}
+    updates, _ = tx.update(grads, tx.init(SOME), SOME, **extra)
+    np.testing.assert_allclose(updates["body"]["w"], 4 + 6 + 4 + 0.5 + np.ones((2, 3)))
+    np.testing.assert_array_equal(updates["rest"]["w"], np.zeros(2))
+
+
+def test_a_bare_loss_is_no_gradient_that_a_pair_lacks():
+    seen, params = [], jnp.ones(3)
+    tx = gx.chain(gx.masked(recording(seen, "any"), False))
+    loss = jnp.sum
+    tx.update(params, tx.init(params), params, value=jnp.ones([]), grad=params, value_fn=loss)
+    assert len(seen) == 1
+    assert seen[0]["value"] is not None
+    assert seen[0]["grad"] is None
+    assert seen[0]["value_fn"](None) == 3.0

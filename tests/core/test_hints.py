@@ -184,9 +184,9 @@ MISTAKES = {
         lambda: run(gx.sgd(0.1), value=1.0, flush=True),
         "sgd: nothing here takes the extra argument `flush`. It is for `accumulate`: .*",
     ),
-    "weight of nothing": (
-        lambda: ADAM.update(PARAMS, ADAM.init(PARAMS), wieght=3.0),
-        "adam: no extra argument is called `wieght`. Did you mean `weight`?",
+    "weights, where something weighs": (
+        lambda: run(gx.accumulate(gx.sgd(0.1), 2), weights=3.0),
+        "accumulate: no extra argument is called `weights`. Did you mean `weight`?",
     ),
     "value of nothing": (
         lambda: run(ADAM, valeu=3.0),
@@ -210,6 +210,8 @@ def test_mistake(call, text):
 def test_extra_arguments_that_are_for_somebody_else():
     """Those that resemble nothing, or what was given, or are an argument of a given function."""
     run(ADAM, value=1.0, grad=PARAMS, value_fn=lambda p: p, batch=1, loss=2.0)
+    run(ADAM, weights=1.0, wieght=1.0, flsh=True, values=2.0, value_fns=None)
+    ADAM.update(PARAMS, ADAM.init(PARAMS), PARAMS, grads=PARAMS)
     run(ADAM, weight=1.0, value_fn=lambda p, **batch: p)
     run(gx.MultiSteps(gx.accumulate(ADAM, 2), 2), weight=1.0, flush=True)
     tx = gx.accumulate(gx.sgd(0.1), 2)

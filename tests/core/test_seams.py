@@ -30,6 +30,20 @@ def test_what_moves_by_itself_is_refused(behind, what):
     gx.chain(gx.MultiSteps(gx.identity(), 2), behind)  # as in Optax, whatever comes of it
 
 
+def test_an_accumulation_of_other_leaves_is_none_of_its_business():
+    first = gx.groups(("body/*", gx.accumulate(gx.sgd(1.0), 2)), ("*", gx.identity()))
+    behind = gx.groups(("body/*", gx.identity()), ("*", gx.trace(0.5)))
+    tx = gx.chain(first, behind)
+    params = {"body": {"w": jnp.zeros(2)}, "head": {"w": jnp.zeros(2)}}
+    grads, state = jax.tree.map(jnp.ones_like, params), tx.init(params)
+    for _ in range(2):
+        params, state = jax.jit(tx.step)(grads, state, params)
+    np.testing.assert_allclose(params["body"]["w"], -1.0)
+    np.testing.assert_allclose(params["head"]["w"], 1.0 + 1.5)
+    with pytest.raises(ValueError, match="its `trace` would move its state"):
+        gx.chain(gx.guard(TWO), behind)
+
+
 def test_what_makes_nothing_of_nothing_may_stand_there():
     tx = gx.chain(TWO, gx.clip_by_global_norm(1.0), gx.sgd(0.5), gx.keep_params_nonnegative())
     params = jnp.ones(1)

@@ -138,3 +138,55 @@ def test_on_many_devices(axis_type, monkeypatch):
     for mode in ("tensor and zero 2 x 4", "tensor and fsdp 2 x 4"):
         run_like_one_device("frozen", runs.MODES[mode], axis_type, "float32", 4)
     shard_map_like_one_device("frozen", runs.MODES[mode], "float32", 4)
+
+
+IDENTITY = gx.identity()
+TWO = {"body": {"w": jnp.ones((4, 3)), "b": jnp.ones(3)}, "frozen": {"w": jnp.ones((3, 2))}}
+BODY = gx.trainable(gx.sgd(0.1), "body/*")
+
+
+@pytest.mark.parametrize(
+    "behind", [IDENTITY, gx.scale(1.0), gx.clip(1.0), gx.trainable(IDENTITY, "body/*")]
+)
+def test_what_makes_nothing_of_nothing_may_stand_behind(behind):
+    """A clip in front is over what is trained, whatever passes on behind."""
+    tx = gx.chain(gx.clip_by_global_norm(0.1), BODY, behind)
+    updates, _ = tx.update(TWO, tx.init(TWO), TWO)
+    np.testing.assert_allclose(updates["body"]["b"], -0.01 / np.sqrt(15), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "tx",
+    [
+        gx.chain(gx.groups(("bodi/*", None), ("*", gx.adam(0.1))), BODY),
+        gx.sam(BODY, gx.groups(("bodi/*", gx.sgd(0.1)), ("*", gx.sgd(0.1)))),
+    ],
+)
+def test_mistakes_in_groups_beside_frozen_ones_are_told(tx):
+    with pytest.raises(ValueError, match=r"'bodi/\*' matches no path"):
+        tx.init(TWO)
+
+
+def test_masks_around_are_told_of_all_parameters():
+    """To freeze a group does not change what masks and patterns elsewhere are asked."""
+
+    def mask(params):
+        return jax.tree.map(lambda p: p.ndim > 1, params)
+
+    decays = gx.add_decayed_weights(0.1, mask), gx.add_decayed_weights(0.1, gx.matching("frozen/w"))
+    for decay in (*decays, gx.scale_by_path(("frozen/*", 0.1))):
+        tx = gx.chain(decay, BODY)
+        updates, _ = tx.update(TWO, tx.init(TWO), TWO)
+        np.testing.assert_allclose(updates["body"]["b"], -0.1)
+
+
+def test_gradients_of_examples():
+    """The update of what is frozen has the shape of the parameter, without the examples."""
+    mean = gx.differentially_private_aggregate(1.0, 0.1, key=jax.random.key(0))
+    examples = jax.tree.map(lambda p: jnp.stack([p] * 5), TWO)
+    for tx in (
+        gx.chain(mean, BODY),
+        gx.groups(("frozen/*", None), ("*", gx.chain(mean, gx.sgd(0.1)))),
+    ):
+        updates, _ = tx.update(examples, tx.init(TWO), TWO)
+        assert jax.tree.map(jnp.shape, updates) == jax.tree.map(jnp.shape, TWO)
