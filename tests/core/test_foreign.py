@@ -223,10 +223,12 @@ def some_of(inner):
     }
 
 
+@pytest.mark.peers
 @pytest.mark.parametrize("how", some_of(gx.identity()))
 @pytest.mark.parametrize("search", ["backtracking", "zoom"])
 def test_a_line_search_of_optax_for_some_leaves(how, search):
-    optax = pytest.importorskip("optax")
+    import optax
+
     made = getattr(optax, f"scale_by_{search}_linesearch")(10)
     tx = some_of(gx.chain(gx.sgd(3.0), made))[how]
     like = jax.tree.map(lambda x: x / 2, SOME)
