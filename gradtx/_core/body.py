@@ -296,8 +296,8 @@ def run_whole(body: Body, flow: Flow, state: Any, outermost: bool = True) -> Any
     part = _taking_part(body, flow)
     state = run(body, part, state, outermost)
     if part is not flow:
-        rows = zip(part.leaves, flow.zeros, _left_out(flow, part), strict=True)
-        flow.leaves = [zero if out else u for u, zero, out in rows]
+        rows = enumerate(zip(part.leaves, _left_out(flow, part), strict=True))
+        flow.leaves = [flow.zero(i) if out else u for i, (u, out) in rows]
         flow.taken, flow.noise_by = part.taken, part.noise_by
     return state
 

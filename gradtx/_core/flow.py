@@ -280,14 +280,11 @@ class Flow:
         if self.reports is not None:
             self.reports.append(Report(name, self.group, value, when))
 
-    @property
-    def zeros(self) -> list:
-        """Updates of 0 in the dtypes of these: of the parameters' shapes, where there are any."""
-        rows = zip(self.leaves, self.param_arrays, self.trainable, strict=True)
-        return [
-            jnp.zeros_like(g, shape=None if p is None else p.shape) if on else g
-            for g, p, on in rows
-        ]
+    def zero(self, index: int) -> jax.Array:
+        """An update of 0 as that of a leaf, of its parameter's shape where there is one."""
+        g, p = self.leaves[index], self.param_arrays[index]
+        # The gradients of single examples have one axis more than their parameters.
+        return jnp.zeros_like(g if p is None or p.shape == g.shape else p, dtype=g.dtype)
 
     @property
     def present(self) -> list[bool]:

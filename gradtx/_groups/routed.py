@@ -66,8 +66,8 @@ class Routed(Wrapper):
 
     def update(self, flow: Flow, state: Any) -> Any:
         divided, new = _Divided(self, flow, state), []
-        rows = zip(flow.leaves, flow.zeros, divided.rests, strict=True)
-        column = [zero if rests else g for g, zero, rests in rows]
+        rows = enumerate(zip(flow.leaves, flow.trainable, divided.rests, strict=True))
+        column = [flow.zero(i) if on and rests else g for i, (g, on, rests) in rows]
         for group, branch, inner in divided.parts:
             new.append(run(group.body, branch, inner, outermost=flow.casting))
             column = _joined(group, branch.leaves, column)
