@@ -1,6 +1,7 @@
 """Bodies that send each group of leaves through a transformation of its own."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from .._core.body import Body, Group, Purpose, run, start, step
@@ -41,21 +42,17 @@ class Routed(Wrapper):
         return flow.treedef.unflatten(column)
 
     def resting(self, flow: Flow) -> list[bool]:
-        column = [False] * len(flow.leaves)
-        for group in self.groups_of(flow):
-            rests = list(group.kept)
-            if group.body is not None:
-                rests = group.body.resting(flow.restricted(group.kept))
-            column = _joined(group, rests, column)
-        return column
+        return self._of_each_group(flow, lambda body, part: body.resting(part))
 
     def left_out(self, flow: Flow) -> list[bool]:
+        return self._of_each_group(flow, lambda body, part: body.left_out(part))
+
+    def _of_each_group(self, flow: Flow, ask: Callable[[Body, Flow], list[bool]]) -> list[bool]:
+        """What the bodies of the groups say of their leaves; True for those that rest."""
         column = [False] * len(flow.leaves)
         for group in self.groups_of(flow):
-            out = list(group.kept)
-            if group.body is not None:
-                out = group.body.left_out(flow.restricted(group.kept))
-            column = _joined(group, out, column)
+            body, part = group.body, flow.restricted(group.kept)
+            column = _joined(group, group.kept if body is None else ask(body, part), column)
         return column
 
     def init(self, flow: Flow) -> Any:
